@@ -1,0 +1,1 @@
+//! The connection table and the reassembler: segments in, events out.

@@ -1,0 +1,14 @@
+//! flowdump: puts TCP streams back together from live traffic or capture files, and understands mail.
+//!
+//! Data goes one way: `capture` → `decode` → `flow` → watchers (`mail`, `tls`) → `output`.
+//! Only `pipeline` knows them all.
+#![deny(unsafe_code)] // but for the memory map in `capture`
+
+pub mod capture;
+pub mod decode;
+pub mod event;
+pub mod flow;
+pub mod mail;
+pub mod output;
+pub mod time;
+pub mod tls;

@@ -1,0 +1,4 @@
+//! The binary: parse, run, exit code.
+#![forbid(unsafe_code)]
+
+fn main() {}

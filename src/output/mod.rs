@@ -1,0 +1,1 @@
+//! Sinks: each takes every event and writes what concerns it.
