@@ -79,6 +79,17 @@ impl Connection {
     }
 }
 
+/// Whether bytes belong to a watcher, before it parses them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// They do.
+    Yes,
+    /// Too few of them to tell.
+    Unsure,
+    /// They do not.
+    No,
+}
+
 /// What a run of bytes is, as far as a watcher can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Kind {
