@@ -25,7 +25,7 @@ pub struct Started {
     pub offsets: [Option<u64>; 2],
 }
 
-/// A record passed. `len` counts its five header bytes.
+/// A record passed. It is told at its end, so that its messages follow it at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record {
     /// Time of its first byte.
@@ -38,10 +38,12 @@ pub struct Record {
     pub content_type: u8,
     /// Version of the record header, as 0x0303.
     pub version: u16,
-    /// Length on the wire, header included.
+    /// Length on the wire by its header, the header's five bytes (two in SSLv2 format) included.
     pub len: u32,
     /// Whether its content is encrypted, as far as can be told.
     pub encrypted: bool,
+    /// Whether all its bytes were seen: a gap may have eaten some, the connection's end may have cut it short.
+    pub whole: bool,
 }
 
 /// What the client offers.
@@ -74,14 +76,16 @@ pub struct ServerHello {
     pub cipher: u16,
     /// Its IANA name.
     pub cipher_name: String,
-    /// Name of the group, where it is in clear.
+    /// Name of the group, where the message tells it (TLS 1.3; before that it is in the ServerKeyExchange).
     pub group: Option<String>,
     /// ALPN choice, where it is in clear.
     pub alpn: Option<String>,
-    /// Whether the session was resumed, where it can be told.
+    /// Whether the session was resumed, where the message tells it. [`TlsEvent::Established`] knows more.
     pub resumed: Option<bool>,
     /// It is a HelloRetryRequest.
     pub retry: bool,
+    /// Whether the cipher suite encrypts at all: the NULL suites only authenticate.
+    pub encrypts: bool,
 }
 
 /// What is wrong with a certificate, judged by packet time.
@@ -131,7 +135,13 @@ pub enum Handshake {
     Certificates(Vec<Certificate>),
     /// The server wants a client certificate.
     CertificateRequest,
-    /// Another message in clear, by its number (RFC 8446, section 4, and RFC 5246, section 7.4).
+    /// The server's part of an ephemeral key exchange (TLS 1.2 and earlier).
+    ServerKeyExchange {
+        /// Name of the group, where it is a named one.
+        group: Option<String>,
+    },
+    /// Another message in clear, or one that could not be read, by its number (RFC 8446, section 4, and
+    /// RFC 5246, section 7.4).
     Other(u8),
 }
 
@@ -162,7 +172,11 @@ pub enum TlsEvent {
     /// An alert. Follows its record.
     Alert(Alert),
     /// Both sides have finished their handshake, as far as can be told from outside.
-    Established { time: Timestamp },
+    Established {
+        time: Timestamp,
+        /// Whether the session was resumed, as far as known by now.
+        resumed: Option<bool>,
+    },
     /// The connection ended before that; the words say in which step.
     Unfinished { time: Timestamp, step: String },
     /// What follows at `offset` is no TLS.
