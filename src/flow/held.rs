@@ -1,0 +1,227 @@
+//! Data that came before its turn: ranges of stream offsets, apart from one another.
+//!
+//! Invariant: pieces never overlap, and the map's order is the stream's. What comes first stays;
+//! a later copy fills only what is still free.
+
+use std::collections::BTreeMap;
+
+use crate::time::Timestamp;
+
+/// Accounted for each piece beside its bytes: map node, allocation.
+const PIECE_COST: usize = 96;
+
+/// A run of bytes with what the snaplen cut behind them.
+#[derive(Debug)]
+pub(super) struct Piece {
+    pub(super) bytes: Box<[u8]>,
+    /// Bytes on the wire behind `bytes` that were not captured.
+    pub(super) cut: u32,
+    pub(super) time: Timestamp,
+}
+
+impl Piece {
+    fn len(&self) -> u64 {
+        self.bytes.len() as u64 + u64::from(self.cut)
+    }
+}
+
+/// What came of an insertion.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Inserted {
+    /// Bytes that were new (cut ones included).
+    pub(super) new: u64,
+    /// Bytes that were held already, with the same content as far as captured.
+    pub(super) same: u64,
+    /// Bytes that were held already, with other content.
+    pub(super) conflict: u64,
+}
+
+/// The pieces of one direction.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    pieces: BTreeMap<u64, Piece>,
+    bytes: usize,
+}
+
+impl Held {
+    pub(super) fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    /// Memory accounted for all pieces.
+    pub(super) fn cost(&self) -> usize {
+        self.bytes + self.pieces.len() * PIECE_COST
+    }
+
+    /// Offset of the first piece.
+    pub(super) fn first(&self) -> Option<u64> {
+        self.pieces.first_key_value().map(|(offset, _)| *offset)
+    }
+
+    /// How many pieces follow one another without a hole, from the first on, and where they end.
+    pub(super) fn first_run(&self) -> Option<(usize, u64)> {
+        let mut end = self.first()?;
+        let mut count = 0;
+        for (offset, piece) in &self.pieces {
+            if *offset != end {
+                break;
+            }
+            end += piece.len();
+            count += 1;
+        }
+        Some((count, end))
+    }
+
+    /// Takes the first piece out if it begins at `offset`.
+    pub(super) fn take_at(&mut self, offset: u64) -> Option<Piece> {
+        let entry = self.pieces.first_entry()?;
+        if *entry.key() != offset {
+            return None;
+        }
+        let piece = entry.remove();
+        self.bytes -= piece.bytes.len();
+        Some(piece)
+    }
+
+    /// Drops everything from `limit` on and says how many bytes that was. Pieces never straddle it:
+    /// the caller passes a piece's start.
+    pub(super) fn drop_from(&mut self, limit: u64) -> u64 {
+        self.pieces.split_off(&limit).into_values().fold(0, |sum, piece| {
+            self.bytes -= piece.bytes.len();
+            sum + piece.len()
+        })
+    }
+
+    /// Puts `bytes` (and `cut` more that were not captured) at `offset`, where nothing is held yet.
+    pub(super) fn insert(&mut self, offset: u64, bytes: &[u8], cut: u32, time: Timestamp) -> Inserted {
+        let mut result = Inserted::default();
+        let end = offset
+            .saturating_add(bytes.len() as u64)
+            .saturating_add(u64::from(cut));
+        let mut at = offset;
+        while at < end {
+            match self.covering(at) {
+                Some((start, piece)) => {
+                    let upto = end.min(start + piece.len());
+                    let same = matches(
+                        piece.bytes.get((at - start) as usize..),
+                        bytes.get((at - offset) as usize..),
+                        upto - at,
+                    );
+                    *(if same {
+                        &mut result.same
+                    } else {
+                        &mut result.conflict
+                    }) += upto - at;
+                    at = upto;
+                }
+                None => {
+                    let upto = self
+                        .pieces
+                        .range(at..)
+                        .next()
+                        .map_or(end, |(start, _)| end.min(*start));
+                    self.fill(at, upto, offset, bytes, time);
+                    result.new += upto - at;
+                    at = upto;
+                }
+            }
+        }
+        result
+    }
+
+    /// The piece that covers `offset`.
+    fn covering(&self, offset: u64) -> Option<(u64, &Piece)> {
+        let (start, piece) = self.pieces.range(..=offset).next_back()?;
+        (start + piece.len() > offset).then_some((*start, piece))
+    }
+
+    /// Holds the part of `bytes` (which begin at `offset`) that covers the free range `at..upto`.
+    fn fill(&mut self, at: u64, upto: u64, offset: u64, bytes: &[u8], time: Timestamp) {
+        let from = usize::try_from(at - offset)
+            .unwrap_or(usize::MAX)
+            .min(bytes.len());
+        let to = usize::try_from(upto - offset)
+            .unwrap_or(usize::MAX)
+            .min(bytes.len());
+        let part = bytes.get(from..to).unwrap_or_default();
+        self.bytes += part.len();
+        let cut = u32::try_from(upto - at - part.len() as u64).unwrap_or(u32::MAX);
+        self.pieces.insert(
+            at,
+            Piece {
+                bytes: part.into(),
+                cut,
+                time,
+            },
+        );
+    }
+}
+
+/// Whether the first `len` bytes of both are the same, as far as both have them.
+fn matches(one: Option<&[u8]>, other: Option<&[u8]>, len: u64) -> bool {
+    let one = one.unwrap_or_default();
+    let other = other.unwrap_or_default();
+    let common = one
+        .len()
+        .min(other.len())
+        .min(usize::try_from(len).unwrap_or(usize::MAX));
+    one.get(..common) == other.get(..common)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn insert(held: &mut Held, offset: u64, bytes: &[u8]) -> Inserted {
+        held.insert(offset, bytes, 0, Timestamp::default())
+    }
+
+    #[test]
+    fn the_first_copy_stays_and_the_second_fills_what_is_free() {
+        let mut held = Held::default();
+        insert(&mut held, 10, b"BBBB");
+        let result = insert(&mut held, 8, b"aabbcccc");
+        assert_eq!(
+            result,
+            Inserted {
+                new: 4,
+                same: 0,
+                conflict: 4
+            }
+        );
+        assert_eq!(
+            held.take_at(8).map(|piece| piece.bytes.to_vec()),
+            Some(b"aa".to_vec())
+        );
+        assert_eq!(
+            held.take_at(10).map(|piece| piece.bytes.to_vec()),
+            Some(b"BBBB".to_vec())
+        );
+        assert_eq!(
+            held.take_at(14).map(|piece| piece.bytes.to_vec()),
+            Some(b"cc".to_vec())
+        );
+        assert_eq!(held.cost(), 0);
+    }
+
+    #[test]
+    fn what_the_snaplen_cut_keeps_its_place() {
+        let mut held = Held::default();
+        let result = held.insert(100, b"abc", 7, Timestamp::default());
+        assert_eq!(result.new, 10);
+        assert_eq!(held.first_run(), Some((1, 110)));
+        assert_eq!(
+            insert(&mut held, 105, b"zz"),
+            Inserted {
+                new: 0,
+                same: 2,
+                conflict: 0
+            }
+        );
+        assert_eq!(
+            held.take_at(100).map(|piece| (piece.bytes.len(), piece.cut)),
+            Some((3, 7))
+        );
+    }
+}

@@ -1,0 +1,83 @@
+//! Bounds of the flow table, and what it counts for the whole run.
+
+use std::time::Duration;
+
+/// Bounds. Times are packet times.
+#[derive(Debug, Clone)]
+pub struct FlowOptions {
+    /// Bytes for connections and held data together; the idlest connections go when it is used up.
+    pub memory: usize,
+    /// Connections in the table at once.
+    pub max_connections: usize,
+    /// A connection with nothing on it for so long is over.
+    pub idle_timeout: Duration,
+    /// The same for one that got no answer to its SYN.
+    pub half_open_timeout: Duration,
+    /// How long a finished connection waits for late segments before it is closed.
+    pub closed_linger: Duration,
+    /// Bytes held out of order for one direction; beyond it the lowest gap is declared.
+    pub hold_per_direction: usize,
+    /// How long the first data of a stream without SYN waits for what may have come before it.
+    pub start_hold: Duration,
+    /// How long acknowledged but missing bytes may still turn up before they are a gap.
+    pub gap_allowance: Duration,
+    /// The same where the other side, whose acknowledgements would tell, is not in the capture.
+    pub one_sided_allowance: Duration,
+}
+
+impl Default for FlowOptions {
+    fn default() -> Self {
+        Self {
+            memory: 192 << 20,
+            max_connections: 1 << 20,
+            idle_timeout: Duration::from_secs(3600),
+            half_open_timeout: Duration::from_secs(120),
+            closed_linger: Duration::from_secs(2),
+            hold_per_direction: 4 << 20,
+            start_hold: Duration::from_millis(50),
+            gap_allowance: Duration::from_millis(20),
+            one_sided_allowance: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Counts of the whole run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FlowStats {
+    /// Connections told of (`Opened`).
+    pub opened: u64,
+    /// Connections closed.
+    pub closed: u64,
+    /// Connections in the table that are not over.
+    pub open: u64,
+    /// Connections closed to keep memory bounded.
+    pub evicted: u64,
+    /// SYNs without answer that were dropped to keep memory bounded, and not told of.
+    pub half_open_evicted: u64,
+    /// Segments for connections that were over.
+    pub late_segments: u64,
+    /// Segments seen.
+    pub segments: u64,
+    /// Stream bytes given out.
+    pub bytes: u64,
+    /// Gaps declared.
+    pub gaps: u64,
+    /// Bytes in them.
+    pub gap_bytes: u64,
+    /// Retransmitted segments.
+    pub retransmissions: u64,
+    /// Segments ahead of their time.
+    pub out_of_order: u64,
+    /// Packets captured twice.
+    pub duplicate_captures: u64,
+    /// Overlaps with other content.
+    pub conflicts: u64,
+    /// Bytes in them.
+    pub conflict_bytes: u64,
+    /// Bytes that fit nowhere.
+    pub outside_bytes: u64,
+    /// Memory in use now, as accounted.
+    pub memory: usize,
+    /// The most it was.
+    pub memory_peak: usize,
+}

@@ -1,0 +1,129 @@
+//! The last few segments of one direction: enough to tell a packet that was captured twice from one
+//! that was sent twice, and to see that a retransmission says something else.
+
+use std::hash::{BuildHasher, Hasher};
+use std::time::Duration;
+
+use crate::decode::Segment;
+use crate::time::Timestamp;
+
+/// Segments remembered for each direction.
+const KEPT: usize = 12;
+
+/// Two sightings of one packet are at most so far apart (two capture points merged: 15 to 85 ms seen).
+const SIGHTINGS: Duration = Duration::from_millis(100);
+
+/// Without an IP identification, and along the same path, only a copy this fast is no retransmission.
+const INSTANT: Duration = Duration::from_micros(200);
+
+/// What identifies a packet among others of its direction.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fingerprint {
+    time: Timestamp,
+    /// Hash of a sample of the payload.
+    content: u64,
+    seq: u32,
+    ack: u32,
+    len: u32,
+    /// Interface, link-layer addresses, time to live, VLANs: the way that it took.
+    path: u32,
+    ip_id: u16,
+    window: u16,
+    flags: u8,
+}
+
+impl Fingerprint {
+    pub(super) fn of(segment: &Segment<'_>, hasher: &foldhash::fast::FixedState) -> Self {
+        let mut path = hasher.build_hasher();
+        path.write_u32(segment.interface);
+        if let Some((source, destination)) = segment.mac {
+            path.write_u64(mac(source) ^ mac(destination).rotate_left(17));
+        }
+        path.write_u64(segment.scope.0 ^ (u64::from(segment.ttl) << 48));
+        Self {
+            time: segment.time,
+            content: sample(segment.payload, hasher),
+            seq: segment.seq,
+            ack: segment.ack,
+            len: segment.payload_wire_len,
+            path: path.finish() as u32,
+            ip_id: segment.ip_id,
+            window: segment.window,
+            flags: segment.flags.0,
+        }
+    }
+
+    /// Whether this and `other` are sightings of one packet.
+    pub(super) fn same_packet(&self, other: &Self) -> bool {
+        let apart = self.time.since(other.time).max(other.time.since(self.time));
+        let same_words = self.seq == other.seq
+            && self.ack == other.ack
+            && self.len == other.len
+            && self.flags == other.flags
+            && self.window == other.window
+            && self.ip_id == other.ip_id
+            && self.content == other.content;
+        // A sender counts identifications up, so that an equal one is the same packet. Zero says nothing:
+        // then it must have come another way, or at once.
+        same_words && apart <= SIGHTINGS && (self.ip_id != 0 || self.path != other.path || apart <= INSTANT)
+    }
+}
+
+/// Hash of the first, middle and last bytes, or of all where that is little: in the hot path a whole
+/// payload would cost more than all the rest of reassembly.
+fn sample(payload: &[u8], hasher: &foldhash::fast::FixedState) -> u64 {
+    const PART: usize = 32;
+    if payload.len() <= 4 * PART {
+        return hasher.hash_one(payload);
+    }
+    let mut state = hasher.build_hasher();
+    let middle = payload.len() / 2;
+    for part in [
+        payload.get(..PART),
+        payload.get(middle..middle + PART),
+        payload.get(payload.len() - PART..),
+    ] {
+        state.write(part.unwrap_or_default());
+    }
+    state.finish()
+}
+
+fn mac(address: [u8; 6]) -> u64 {
+    address.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+}
+
+/// The last few segments.
+#[derive(Debug, Default)]
+pub(super) struct Recent {
+    ring: Vec<Fingerprint>,
+    next: usize,
+}
+
+impl Recent {
+    /// Memory accounted.
+    pub(super) const COST: usize = KEPT * size_of::<Fingerprint>();
+
+    /// Remembers a segment.
+    pub(super) fn push(&mut self, fingerprint: Fingerprint) {
+        if self.ring.len() < KEPT {
+            self.ring.push(fingerprint);
+        } else if let Some(slot) = self.ring.get_mut(self.next) {
+            *slot = fingerprint;
+        }
+        self.next = (self.next + 1) % KEPT;
+    }
+
+    /// Whether the packet was seen before.
+    pub(super) fn has(&self, fingerprint: &Fingerprint) -> bool {
+        self.ring.iter().any(|other| other.same_packet(fingerprint))
+    }
+
+    /// Whether a segment with the same place in the stream had another content; `None` where none is
+    /// remembered.
+    pub(super) fn differs(&self, fingerprint: &Fingerprint) -> Option<bool> {
+        self.ring
+            .iter()
+            .find(|other| other.seq == fingerprint.seq && other.len == fingerprint.len && other.len > 0)
+            .map(|other| other.content != fingerprint.content)
+    }
+}

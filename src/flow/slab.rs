@@ -1,0 +1,56 @@
+//! The entries by slot, with the slots of closed ones used again.
+
+use super::entry::Entry;
+use super::lru::{Linked, Links};
+
+/// Entries by slot.
+#[derive(Debug, Default)]
+pub(super) struct Slab {
+    entries: Vec<Option<Entry>>,
+    free: Vec<u32>,
+}
+
+impl Slab {
+    pub(super) fn get(&self, slot: u32) -> Option<&Entry> {
+        self.entries.get(slot as usize)?.as_ref()
+    }
+
+    pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut Entry> {
+        self.entries.get_mut(slot as usize)?.as_mut()
+    }
+
+    pub(super) fn insert(&mut self, entry: Entry) -> u32 {
+        if let Some(slot) = self.free.pop()
+            && let Some(place) = self.entries.get_mut(slot as usize)
+        {
+            *place = Some(entry);
+            return slot;
+        }
+        self.entries.push(Some(entry));
+        (self.entries.len() - 1) as u32
+    }
+
+    pub(super) fn remove(&mut self, slot: u32) -> Option<Entry> {
+        let entry = self.entries.get_mut(slot as usize)?.take()?;
+        self.free.push(slot);
+        Some(entry)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len() - self.free.len()
+    }
+
+    /// All slots in use.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Entry)> {
+        self.entries
+            .iter()
+            .enumerate()
+            .filter_map(|(slot, entry)| Some((slot as u32, entry.as_ref()?)))
+    }
+}
+
+impl Linked for Slab {
+    fn links(&mut self, slot: u32) -> Option<&mut Links> {
+        self.get_mut(slot).map(|entry| &mut entry.links)
+    }
+}
