@@ -312,17 +312,6 @@ impl SinkError {
 /// Where events go: the next stage downstream.
 pub type Emit<'e> = dyn FnMut(&Connection, &Event<'_>) -> Result<(), SinkError> + 'e;
 
-/// What a look at the first bytes of something says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// It is.
-    Yes,
-    /// More bytes are needed.
-    Unsure,
-    /// It is not.
-    No,
-}
-
 /// Takes every event and writes what concerns it. Never calls back up the stream.
 pub trait Sink {
     /// One event.
