@@ -3,6 +3,16 @@
 //! Link layer, tunnels, IP, fragments. Slices into the packet, no copies (but for fragments put
 //! together). Never fails loudly: what can't be read is counted by reason.
 
+mod cursor;
+mod decoder;
+mod fragments;
+mod link;
+mod tunnel;
+mod unread;
+
+pub use decoder::{DecodeOptions, Decoder};
+pub use unread::{Unread, UnreadCounts};
+
 use std::net::IpAddr;
 
 use crate::time::Timestamp;
