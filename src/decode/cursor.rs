@@ -67,12 +67,18 @@ impl Around {
 
 /// Big-endian 16 bits at `at`.
 pub(super) fn be16(bytes: &[u8], at: usize) -> u16 {
-    bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |chunk| u16::from_be_bytes(*chunk))
+    bytes
+        .get(at..)
+        .and_then(|rest| rest.first_chunk())
+        .map_or(0, |chunk| u16::from_be_bytes(*chunk))
 }
 
 /// Big-endian 32 bits at `at`.
 pub(super) fn be32(bytes: &[u8], at: usize) -> u32 {
-    bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |chunk| u32::from_be_bytes(*chunk))
+    bytes
+        .get(at..)
+        .and_then(|rest| rest.first_chunk())
+        .map_or(0, |chunk| u32::from_be_bytes(*chunk))
 }
 
 /// Big-endian 24 bits at `at`.

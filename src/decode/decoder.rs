@@ -30,7 +30,11 @@ pub struct DecodeOptions {
 
 impl Default for DecodeOptions {
     fn default() -> Self {
-        Self { ignore_vlan: false, fragment_memory: 16 << 20, fragment_timeout: Duration::from_secs(30) }
+        Self {
+            ignore_vlan: false,
+            fragment_memory: 16 << 20,
+            fragment_timeout: Duration::from_secs(30),
+        }
     }
 }
 
@@ -64,7 +68,14 @@ enum At {
 /// Why a walk ended without a segment.
 enum Stop<'a> {
     Unread(Unread),
-    Fragment { key: Key, offset: usize, more: bool, bytes: &'a [u8], ip: Ip, around: Around },
+    Fragment {
+        key: Key,
+        offset: usize,
+        more: bool,
+        bytes: &'a [u8],
+        ip: Ip,
+        around: Around,
+    },
 }
 
 impl From<Unread> for Stop<'_> {
@@ -87,9 +98,14 @@ impl Decoder {
     /// The packet's TCP segment. `None` where it has none, or none yet, or none that can be read:
     /// counted by reason.
     pub fn decode<'a>(&'a mut self, packet: &Packet<'a>) -> Option<Segment<'a>> {
-        let mut cursor =
-            Cursor { bytes: packet.captured, wire: packet.captured.len().max(packet.wire_len as usize) };
-        let mut around = Around { interface: packet.interface, ..Around::default() };
+        let mut cursor = Cursor {
+            bytes: packet.captured,
+            wire: packet.captured.len().max(packet.wire_len as usize),
+        };
+        let mut around = Around {
+            interface: packet.interface,
+            ..Around::default()
+        };
         let ignore = self.ignore_vlan;
         let walked = link::first(packet.link_type, &mut cursor, &mut around)
             .map_err(Stop::from)
@@ -97,14 +113,30 @@ impl Decoder {
         let reason = match walked {
             Ok(segment) => return Some(segment),
             Err(Stop::Unread(reason)) => reason,
-            Err(Stop::Fragment { key, offset, more, bytes, ip, around }) => {
+            Err(Stop::Fragment {
+                key,
+                offset,
+                more,
+                bytes,
+                ip,
+                around,
+            }) => {
                 match self.fragments.add(key, offset, more, bytes, packet.time) {
                     Err(()) => Unread::BadFragment,
                     Ok(None) => return None,
                     Ok(Some(whole)) => {
                         self.whole = whole;
-                        let cursor = Cursor { bytes: &self.whole, wire: self.whole.len() };
-                        match walk(At::Transport(key.protocol, ip), cursor, around, packet.time, ignore) {
+                        let cursor = Cursor {
+                            bytes: &self.whole,
+                            wire: self.whole.len(),
+                        };
+                        match walk(
+                            At::Transport(key.protocol, ip),
+                            cursor,
+                            around,
+                            packet.time,
+                            ignore,
+                        ) {
                             Ok(segment) => return Some(segment),
                             Err(Stop::Unread(reason)) => reason,
                             // Fragments within what was itself put together from fragments.
@@ -121,7 +153,10 @@ impl Decoder {
     /// What gave no segment so far, by reason. Fragments that still wait are counted as lost.
     pub fn unread(&self) -> UnreadCounts {
         let mut counts = self.counts.clone();
-        counts.add(Unread::LostFragment, self.fragments.lost + self.fragments.waiting());
+        counts.add(
+            Unread::LostFragment,
+            self.fragments.lost + self.fragments.waiting(),
+        );
         counts
     }
 }
@@ -143,7 +178,9 @@ fn walk(
             At::Layer(Layer::Ethernet) => At::Layer(link::ethernet(&mut cursor, &mut around)?),
             At::Layer(Layer::Type(0x0800)) => ipv4(&mut cursor, &around)?,
             At::Layer(Layer::Type(0x86dd)) => ipv6(&mut cursor, &around)?,
-            At::Layer(Layer::Type(kind)) => At::Layer(ethertype(kind, &mut cursor, &mut around, ignore_vlan)?),
+            At::Layer(Layer::Type(kind)) => {
+                At::Layer(ethertype(kind, &mut cursor, &mut around, ignore_vlan)?)
+            }
             At::Layer(Layer::Ip) => At::Layer(match cursor.peek().map(|byte| byte >> 4) {
                 Some(4) => Layer::Type(0x0800),
                 Some(6) => Layer::Type(0x86dd),
@@ -188,7 +225,11 @@ fn inside(protocol: u8, cursor: &mut Cursor<'_>, around: &mut Around) -> Result<
         47 => tunnel::gre(cursor, around),
         4 | 41 => {
             around.enter(scope::IP_IN_IP, 0);
-            Ok(if protocol == 4 { Layer::Type(0x0800) } else { Layer::Type(0x86dd) })
+            Ok(if protocol == 4 {
+                Layer::Type(0x0800)
+            } else {
+                Layer::Type(0x86dd)
+            })
         }
         50 => Err(Unread::Esp),
         _ => Err(Unread::NotTcp),
@@ -199,11 +240,19 @@ fn inside(protocol: u8, cursor: &mut Cursor<'_>, around: &mut Around) -> Result<
 /// (segmentation offload, jumbograms) and less than the header mean the rest of the frame.
 fn payload_len(says: usize, header: usize, cursor: &Cursor<'_>) -> usize {
     let rest = cursor.wire.saturating_sub(header);
-    if says < header { rest } else { rest.min(says - header) }
+    if says < header {
+        rest
+    } else {
+        rest.min(says - header)
+    }
 }
 
 fn ipv4<'a>(cursor: &mut Cursor<'a>, around: &Around) -> Result<At, Stop<'a>> {
-    let broken = if cursor.cut() && cursor.bytes.len() < 60 { Unread::CutIp } else { Unread::BadIp };
+    let broken = if cursor.cut() && cursor.bytes.len() < 60 {
+        Unread::CutIp
+    } else {
+        Unread::BadIp
+    };
     let (slice, error) = LaxIpv4Slice::from_slice(cursor.bytes).map_err(|_| broken)?;
     let header = slice.header();
     let header_len = header.slice().len();
@@ -215,7 +264,11 @@ fn ipv4<'a>(cursor: &mut Cursor<'a>, around: &Around) -> Result<At, Stop<'a>> {
     cursor.take(header_len);
     cursor.limit(len);
     // An authentication header stands between.
-    let extension = payload.payload.as_ptr().addr().saturating_sub(cursor.bytes.as_ptr().addr());
+    let extension = payload
+        .payload
+        .as_ptr()
+        .addr()
+        .saturating_sub(cursor.bytes.as_ptr().addr());
     cursor.take(extension.min(cursor.bytes.len()));
     let ip = Ip {
         source: header.source_addr().into(),
@@ -226,7 +279,13 @@ fn ipv4<'a>(cursor: &mut Cursor<'a>, around: &Around) -> Result<At, Stop<'a>> {
     let protocol = payload.ip_number.0;
     if header.is_fragmenting_payload() {
         let id = u32::from(ip.id);
-        let key = Key { source: ip.source, destination: ip.destination, id, protocol, scope: around.scope };
+        let key = Key {
+            source: ip.source,
+            destination: ip.destination,
+            id,
+            protocol,
+            scope: around.scope,
+        };
         let offset = usize::from(header.fragments_offset().value()) * 8;
         return fragment(key, offset, header.more_fragments(), cursor, ip, around);
     }
@@ -234,7 +293,11 @@ fn ipv4<'a>(cursor: &mut Cursor<'a>, around: &Around) -> Result<At, Stop<'a>> {
 }
 
 fn ipv6<'a>(cursor: &mut Cursor<'a>, around: &Around) -> Result<At, Stop<'a>> {
-    let broken = if cursor.cut() && cursor.bytes.len() < 40 { Unread::CutIp } else { Unread::BadIp };
+    let broken = if cursor.cut() && cursor.bytes.len() < 40 {
+        Unread::CutIp
+    } else {
+        Unread::BadIp
+    };
     let (slice, error) = LaxIpv6Slice::from_slice(cursor.bytes).map_err(|_| broken)?;
     let header = slice.header();
     let payload = slice.payload();
@@ -243,9 +306,18 @@ fn ipv6<'a>(cursor: &mut Cursor<'a>, around: &Around) -> Result<At, Stop<'a>> {
     cursor.take(40);
     cursor.limit(len);
     if error.is_some() {
-        return Err(if cursor.cut() { Unread::CutIp } else { Unread::BadIp }.into());
+        return Err(if cursor.cut() {
+            Unread::CutIp
+        } else {
+            Unread::BadIp
+        }
+        .into());
     }
-    let extensions = payload.payload.as_ptr().addr().saturating_sub(cursor.bytes.as_ptr().addr());
+    let extensions = payload
+        .payload
+        .as_ptr()
+        .addr()
+        .saturating_sub(cursor.bytes.as_ptr().addr());
     cursor.take(extensions.min(cursor.bytes.len()));
     let ip = Ip {
         source: header.source_addr().into(),
@@ -255,13 +327,25 @@ fn ipv6<'a>(cursor: &mut Cursor<'a>, around: &Around) -> Result<At, Stop<'a>> {
     };
     let protocol = payload.ip_number.0;
     if slice.is_payload_fragmented() {
-        let found = slice.extensions().clone().into_iter().find_map(|extension| match extension {
-            etherparse::Ipv6ExtensionSlice::Fragment(fragment) => Some(fragment),
-            _ => None,
-        });
-        let Some(header) = found else { return Err(Unread::BadFragment.into()) };
+        let found = slice
+            .extensions()
+            .clone()
+            .into_iter()
+            .find_map(|extension| match extension {
+                etherparse::Ipv6ExtensionSlice::Fragment(fragment) => Some(fragment),
+                _ => None,
+            });
+        let Some(header) = found else {
+            return Err(Unread::BadFragment.into());
+        };
         let id = header.identification();
-        let key = Key { source: ip.source, destination: ip.destination, id, protocol, scope: around.scope };
+        let key = Key {
+            source: ip.source,
+            destination: ip.destination,
+            id,
+            protocol,
+            scope: around.scope,
+        };
         let offset = usize::from(header.fragment_offset().value()) * 8;
         return fragment(key, offset, header.more_fragments(), cursor, ip, around);
     }
@@ -279,29 +363,50 @@ fn fragment<'a>(
     if cursor.cut() {
         return Err(Unread::LostFragment.into());
     }
-    Err(Stop::Fragment { key, offset, more, bytes: cursor.bytes, ip, around: *around })
+    Err(Stop::Fragment {
+        key,
+        offset,
+        more,
+        bytes: cursor.bytes,
+        ip,
+        around: *around,
+    })
 }
 
 /// RFC 9293, section 3.1.
 fn tcp<'a>(mut cursor: Cursor<'a>, ip: Ip, around: &Around, time: Timestamp) -> Result<Segment<'a>, Unread> {
     let cut = cursor.cut();
-    let header: &[u8; 20] = cursor.array().ok_or(if cut { Unread::CutTcp } else { Unread::BadTcp })?;
+    let header: &[u8; 20] = cursor
+        .array()
+        .ok_or(if cut { Unread::CutTcp } else { Unread::BadTcp })?;
     let [.., offset_byte, flags, w0, w1, _, _, _, _] = *header;
-    let options_len = usize::from(offset_byte >> 4).checked_sub(5).ok_or(Unread::BadTcp)? * 4;
+    let options_len = usize::from(offset_byte >> 4)
+        .checked_sub(5)
+        .ok_or(Unread::BadTcp)?
+        * 4;
     let options = match cursor.take(options_len) {
         Some(options) => options,
         // The snaplen cut the options: the payload is missing, but its place is known.
         None if cut && options_len <= cursor.wire => {
             let options = cursor.bytes;
-            cursor = Cursor { bytes: &[], wire: cursor.wire - options_len };
+            cursor = Cursor {
+                bytes: &[],
+                wire: cursor.wire - options_len,
+            };
             options
         }
         None => return Err(Unread::BadTcp),
     };
     let mut segment = Segment {
         time,
-        source: Endpoint { address: ip.source, port: be16(header, 0) },
-        destination: Endpoint { address: ip.destination, port: be16(header, 2) },
+        source: Endpoint {
+            address: ip.source,
+            port: be16(header, 0),
+        },
+        destination: Endpoint {
+            address: ip.destination,
+            port: be16(header, 2),
+        },
         scope: around.scope,
         vlan: around.vlan,
         mac: around.mac,

@@ -51,15 +51,25 @@ impl Datagram {
         }
         let mut at = offset;
         while at < end {
-            let covered = self.present.range(..=at).next_back().map(|(_, end)| *end).filter(|end| *end > at);
+            let covered = self
+                .present
+                .range(..=at)
+                .next_back()
+                .map(|(_, end)| *end)
+                .filter(|end| *end > at);
             if let Some(covered) = covered {
                 at = covered;
                 continue;
             }
-            let upto = self.present.range(at..).next().map_or(end, |(start, _)| end.min(*start));
-            if let (Some(target), Some(source)) =
-                (self.bytes.get_mut(at..upto), fragment.get(at - offset..upto - offset))
-            {
+            let upto = self
+                .present
+                .range(at..)
+                .next()
+                .map_or(end, |(start, _)| end.min(*start));
+            if let (Some(target), Some(source)) = (
+                self.bytes.get_mut(at..upto),
+                fragment.get(at - offset..upto - offset),
+            ) {
                 target.copy_from_slice(source);
             }
             self.present.insert(at, upto);
@@ -85,7 +95,8 @@ impl Datagram {
     }
 
     fn complete(&self) -> bool {
-        self.len.is_some_and(|len| self.present.get(&0).is_some_and(|end| *end >= len))
+        self.len
+            .is_some_and(|len| self.present.get(&0).is_some_and(|end| *end >= len))
     }
 }
 
@@ -138,9 +149,17 @@ impl Fragments {
         let datagram = self.datagrams.entry(key).or_insert_with(|| {
             *serial += 1;
             order.insert(*serial, key);
-            Datagram { first_time: time, serial: *serial, ..Datagram::default() }
+            Datagram {
+                first_time: time,
+                serial: *serial,
+                ..Datagram::default()
+            }
         });
-        let before = if datagram.fragments == 0 { 0 } else { datagram.cost() };
+        let before = if datagram.fragments == 0 {
+            0
+        } else {
+            datagram.cost()
+        };
         datagram.fragments += 1;
         if !more {
             datagram.len.get_or_insert(end);
@@ -165,13 +184,18 @@ impl Fragments {
 
     fn expire(&mut self, now: Timestamp) {
         while let Some((_, key)) = self.order.first_key_value()
-            && self.datagrams.get(key).is_none_or(|oldest| now.since(oldest.first_time) > self.timeout)
+            && self
+                .datagrams
+                .get(key)
+                .is_none_or(|oldest| now.since(oldest.first_time) > self.timeout)
             && self.drop_oldest()
         {}
     }
 
     fn drop_oldest(&mut self) -> bool {
-        let Some((_, key)) = self.order.first_key_value() else { return false };
+        let Some((_, key)) = self.order.first_key_value() else {
+            return false;
+        };
         let key = *key;
         if let Some(datagram) = self.remove(&key) {
             self.lost += datagram.fragments;

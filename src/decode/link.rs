@@ -86,7 +86,11 @@ pub(super) fn vlan(cursor: &mut Cursor<'_>, around: &mut Around, ignore: bool) -
         around.enter(scope::VLAN, u32::from(id));
     }
     let kind = u16::from_be_bytes([k0, k1]);
-    Ok(if kind <= 1500 { Layer::Llc } else { Layer::Type(kind) })
+    Ok(if kind <= 1500 {
+        Layer::Llc
+    } else {
+        Layer::Type(kind)
+    })
 }
 
 /// IEEE 802.2 with SNAP.
@@ -170,10 +174,20 @@ pub(super) fn ieee80211(cursor: &mut Cursor<'_>, around: &mut Around) -> Step {
     if flags & 0x40 != 0 {
         return Err(Unread::EncryptedLink);
     }
-    if quality && header.get(24 + 6 * usize::from(both)).is_some_and(|control| control & 0x80 != 0) {
+    if quality
+        && header
+            .get(24 + 6 * usize::from(both))
+            .is_some_and(|control| control & 0x80 != 0)
+    {
         return Err(Unread::Aggregate);
     }
-    let address = |at: usize| header.get(at..).and_then(|rest| rest.first_chunk::<6>()).copied().unwrap_or_default();
+    let address = |at: usize| {
+        header
+            .get(at..)
+            .and_then(|rest| rest.first_chunk::<6>())
+            .copied()
+            .unwrap_or_default()
+    };
     around.mac = Some(match flags & 0x03 {
         0 => (address(10), address(4)),
         1 => (address(10), address(16)),
@@ -234,25 +248,37 @@ fn little_endian_header(cursor: &mut Cursor<'_>) -> Result<(), Unread> {
 
 fn prism(cursor: &mut Cursor<'_>) -> Step {
     let len = match cursor.bytes {
-        [_, _, _, _, rest @ ..] => rest.first_chunk().map(|len| u32::from_le_bytes(*len)).ok_or(Unread::CutLink)?,
+        [_, _, _, _, rest @ ..] => rest
+            .first_chunk()
+            .map(|len| u32::from_le_bytes(*len))
+            .ok_or(Unread::CutLink)?,
         _ => return Err(Unread::CutLink),
     };
     // The same link type may carry an AVS header, big-endian.
     if be32(cursor.bytes, 0) & 0xffff_f000 == 0x8021_1000 {
         return avs(cursor);
     }
-    cursor.take(usize::try_from(len).unwrap_or(usize::MAX)).map(|_| Layer::Ieee80211).ok_or(Unread::CutLink)
+    cursor
+        .take(usize::try_from(len).unwrap_or(usize::MAX))
+        .map(|_| Layer::Ieee80211)
+        .ok_or(Unread::CutLink)
 }
 
 fn avs(cursor: &mut Cursor<'_>) -> Step {
     let len = be32(cursor.bytes, 4);
-    cursor.take(usize::try_from(len).unwrap_or(usize::MAX)).map(|_| Layer::Ieee80211).ok_or(Unread::CutLink)
+    cursor
+        .take(usize::try_from(len).unwrap_or(usize::MAX))
+        .map(|_| Layer::Ieee80211)
+        .ok_or(Unread::CutLink)
 }
 
 /// PPI: a header of its own length, and the DLT of what follows, both little-endian.
 fn ppi(cursor: &mut Cursor<'_>) -> Step {
     let inner = match cursor.bytes {
-        [_, _, _, _, rest @ ..] => rest.first_chunk().map(|dlt| u32::from_le_bytes(*dlt)).ok_or(Unread::CutLink)?,
+        [_, _, _, _, rest @ ..] => rest
+            .first_chunk()
+            .map(|dlt| u32::from_le_bytes(*dlt))
+            .ok_or(Unread::CutLink)?,
         _ => return Err(Unread::CutLink),
     };
     little_endian_header(cursor)?;

@@ -12,7 +12,11 @@ pub(super) fn gre(cursor: &mut Cursor<'_>, around: &mut Around) -> Step {
     let (flags, protocol) = (be16(header, 0), be16(header, 2));
     let has = |mask: u16| flags & mask != 0;
     let mut word = |present: bool| {
-        if present { cursor.array::<4>().map(Some).ok_or(Unread::CutLink) } else { Ok(None) }
+        if present {
+            cursor.array::<4>().map(Some).ok_or(Unread::CutLink)
+        } else {
+            Ok(None)
+        }
     };
     match flags & 0x0007 {
         0 => {
@@ -53,7 +57,11 @@ pub(super) fn gre(cursor: &mut Cursor<'_>, around: &mut Around) -> Step {
             word(has(0x1000))?;
             word(has(0x0080))?;
             around.enter(scope::GRE, 0);
-            if protocol == 0x880b { Ok(Layer::Ppp) } else { Err(Unread::NotIp) }
+            if protocol == 0x880b {
+                Ok(Layer::Ppp)
+            } else {
+                Err(Unread::NotIp)
+            }
         }
         _ => Err(Unread::NotIp),
     }
@@ -90,7 +98,9 @@ fn geneve(cursor: &mut Cursor<'_>, around: &mut Around) -> Step {
     if first >> 6 != 0 {
         return Err(Unread::NotTcp);
     }
-    cursor.take(usize::from(first & 0x3f) * 4).ok_or(Unread::CutLink)?;
+    cursor
+        .take(usize::from(first & 0x3f) * 4)
+        .ok_or(Unread::CutLink)?;
     around.enter(scope::GENEVE, be24(header, 4));
     match be16(header, 2) {
         0x6558 => Ok(Layer::Ethernet),
@@ -122,7 +132,9 @@ fn gtp(cursor: &mut Cursor<'_>, around: &mut Around) -> Step {
 /// RFC 4380: authentication and origin headers may stand in front of the IPv6 packet.
 fn teredo(cursor: &mut Cursor<'_>, around: &mut Around) -> Step {
     if let [0, 1, client, authentication, ..] = cursor.bytes {
-        cursor.take(13 + usize::from(*client) + usize::from(*authentication)).ok_or(Unread::CutLink)?;
+        cursor
+            .take(13 + usize::from(*client) + usize::from(*authentication))
+            .ok_or(Unread::CutLink)?;
     }
     if cursor.bytes.starts_with(&[0, 0]) {
         cursor.take(8).ok_or(Unread::CutLink)?;
