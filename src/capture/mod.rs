@@ -2,6 +2,14 @@
 //!
 //! Everything here yields [`Packet`]s in order and knows nothing of TCP.
 
+mod bytes;
+mod file;
+mod filter;
+mod format;
+
+pub use file::FileSource;
+pub use filter::Filter;
+
 use std::path::PathBuf;
 
 use crate::time::Timestamp;
@@ -53,7 +61,8 @@ pub enum Next<'a> {
 
 /// A source of packets.
 pub trait Source {
-    /// The next packet, or why there is none. After an error or `End` only `End` follows.
+    /// The next packet, or why there is none. After an error the next call goes on where that is
+    /// possible (with the next file), else gives `End`.
     ///
     /// # Errors
     /// [`CaptureError`] where the capture is broken from here on; what came before is good.

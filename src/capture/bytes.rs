@@ -1,0 +1,236 @@
+//! Where the bytes of a capture file come from: a memory map for regular files, a bounded buffer for
+//! all that can't be mapped (stdin, FIFO) or is compressed. Told apart by content, never by name.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+
+use memmap2::Mmap;
+
+/// Bytes in sequence, looked at through a window.
+pub(super) enum Bytes {
+    Map { map: Mmap, at: usize },
+    Stream(Stream),
+}
+
+impl std::fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Map { map, at } => write!(f, "Map({at} of {})", map.len()),
+            Self::Stream(stream) => write!(f, "Stream(at {})", stream.position),
+        }
+    }
+}
+
+/// A reader behind a buffer that grows to what a record needs, which the format bounds.
+pub(super) struct Stream {
+    reader: Box<dyn Read + Send>,
+    buffer: Vec<u8>,
+    /// Window within the buffer.
+    begin: usize,
+    end: usize,
+    /// Offset of the window in the (decompressed) stream.
+    position: u64,
+    finished: bool,
+    /// What was wrong, told once what came before it has been given out.
+    error: Option<io::Error>,
+}
+
+/// Read at once.
+const CHUNK: usize = 256 << 10;
+
+impl Bytes {
+    /// Opens a file, `-` for stdin.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        if path.as_os_str() == "-" {
+            return Self::stream(Box::new(io::stdin()));
+        }
+        let file = File::open(path)?;
+        let metadata = file.metadata()?;
+        if metadata.is_dir() {
+            return Err(io::Error::other("is a directory (give the capture files in it)"));
+        }
+        if !metadata.is_file() || metadata.len() == 0 {
+            return Self::stream(Box::new(file));
+        }
+        // SAFETY: the map is only read. Whoever truncates a file while it is mapped makes reads beyond its
+        // new end fail with SIGBUS: so does every program that maps files (ripgrep, mold); captures are
+        // appended to or rotated by renaming, both harmless. `cat FILE | flowdump -r -` avoids the map.
+        #[allow(unsafe_code)]
+        let map = unsafe { Mmap::map(&file)? };
+        if compressed(&map) {
+            return Self::stream(Box::new(file));
+        }
+        Ok(Self::Map { map, at: 0 })
+    }
+
+    /// A stream, unpacked if it is compressed.
+    pub(super) fn stream(reader: Box<dyn Read + Send>) -> io::Result<Self> {
+        let mut reader = BufReader::with_capacity(CHUNK, reader);
+        // A pipe may give its first bytes one at a time: the magic needs four.
+        let start = loop {
+            let start = reader.fill_buf()?;
+            if start.len() >= 4 || start.is_empty() {
+                break start.to_vec();
+            }
+            let mut head = start.to_vec();
+            let len = head.len();
+            reader.consume(len);
+            let mut more = [0; 1];
+            while head.len() < 4 && reader.read(&mut more)? == 1 {
+                head.extend(more);
+            }
+            let rest: Box<dyn Read + Send> = Box::new(io::Cursor::new(head.clone()).chain(reader));
+            return Self::unpacked(&head, BufReader::with_capacity(CHUNK, rest));
+        };
+        Self::unpacked(&start, reader)
+    }
+
+    fn unpacked<R: BufRead + Send + 'static>(start: &[u8], reader: R) -> io::Result<Self> {
+        let reader: Box<dyn Read + Send> = match start {
+            [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(reader)),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
+                let mut decoder = zstd::stream::read::Decoder::with_buffer(reader)?;
+                // A frame may ask for a window of gigabytes; 128 MiB is what the zstd program allows.
+                decoder.window_log_max(27)?;
+                Box::new(decoder)
+            }
+            _ => Box::new(reader),
+        };
+        Ok(Self::Stream(Stream {
+            reader,
+            buffer: Vec::new(),
+            begin: 0,
+            end: 0,
+            position: 0,
+            finished: false,
+            error: None,
+        }))
+    }
+
+    /// Makes the window at least `need` bytes long, if there are so many.
+    ///
+    /// # Errors
+    /// Reading (or unpacking) failed, and the window holds no more than what came before.
+    pub(super) fn fill(&mut self, need: usize) -> io::Result<bool> {
+        match self {
+            Self::Map { map, at } => Ok(map.len() - *at >= need),
+            Self::Stream(stream) => stream.fill(need),
+        }
+    }
+
+    /// The window: the bytes from here on.
+    pub(super) fn window(&self) -> &[u8] {
+        match self {
+            Self::Map { map, at } => map.get(*at..).unwrap_or_default(),
+            Self::Stream(stream) => stream.buffer.get(stream.begin..stream.end).unwrap_or_default(),
+        }
+    }
+
+    /// Moves on.
+    pub(super) fn consume(&mut self, len: usize) {
+        match self {
+            Self::Map { map, at } => *at = (*at + len).min(map.len()),
+            Self::Stream(stream) => {
+                stream.begin = (stream.begin + len).min(stream.end);
+                stream.position += len as u64;
+            }
+        }
+    }
+
+    /// Offset of the window in the (decompressed) file.
+    pub(super) fn position(&self) -> u64 {
+        match self {
+            Self::Map { at, .. } => *at as u64,
+            Self::Stream(stream) => stream.position,
+        }
+    }
+
+    /// Length in all, where it is known.
+    pub(super) fn len(&self) -> Option<u64> {
+        match self {
+            Self::Map { map, .. } => Some(map.len() as u64),
+            Self::Stream(_) => None,
+        }
+    }
+}
+
+/// gzip or zstd, by content.
+fn compressed(start: &[u8]) -> bool {
+    matches!(start, [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..])
+}
+
+impl Stream {
+    fn fill(&mut self, need: usize) -> io::Result<bool> {
+        while self.end - self.begin < need && !self.finished {
+            if self.buffer.len() - self.begin < need.max(1) || self.end == self.buffer.len() {
+                self.buffer.copy_within(self.begin..self.end, 0);
+                self.end -= self.begin;
+                self.begin = 0;
+                if self.buffer.len() < need.max(CHUNK) {
+                    self.buffer.resize(need.max(CHUNK), 0);
+                }
+            }
+            match self.reader.read(self.buffer.get_mut(self.end..).unwrap_or_default()) {
+                Ok(0) => self.finished = true,
+                Ok(count) => self.end += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.finished = true;
+                    self.error = Some(error);
+                }
+            }
+        }
+        let enough = self.end - self.begin >= need;
+        match self.error.take() {
+            Some(error) if !enough => Err(error),
+            error => {
+                self.error = error;
+                Ok(enough)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A reader that gives a byte at a time, as a slow pipe may.
+    struct Slow(io::Cursor<Vec<u8>>);
+
+    impl Read for Slow {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let one = buffer.len().min(1);
+            self.0.read(buffer.get_mut(..one).unwrap_or_default())
+        }
+    }
+
+    fn all(mut bytes: Bytes) -> Vec<u8> {
+        let mut result = Vec::new();
+        while bytes.fill(1).unwrap_or(false) {
+            result.extend_from_slice(bytes.window());
+            let len = bytes.window().len();
+            bytes.consume(len);
+        }
+        result
+    }
+
+    #[test]
+    fn compression_is_told_by_content_even_from_a_pipe_that_gives_single_bytes() {
+        let plain: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
+        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        io::Write::write_all(&mut gz, &plain).unwrap();
+        let gz = gz.finish().unwrap();
+        let zst = zstd::encode_all(plain.as_slice(), 1).unwrap();
+        for packed in [plain.clone(), gz, zst] {
+            let slow = Bytes::stream(Box::new(Slow(io::Cursor::new(packed.clone())))).unwrap();
+            assert!(all(slow) == plain);
+            let fast = Bytes::stream(Box::new(io::Cursor::new(packed))).unwrap();
+            assert!(all(fast) == plain);
+        }
+    }
+}

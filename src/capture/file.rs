@@ -1,0 +1,228 @@
+//! Capture files as one source of packets.
+//!
+//! Several files are one capture, ordered by the time of their first packet (rotated files); each is read
+//! to its end before the next.
+
+use std::path::{Path, PathBuf};
+
+use super::bytes::Bytes;
+use super::format::{Format, Item, Record};
+use super::{CaptureError, LinkType, Next, Packet, Source};
+use crate::time::Timestamp;
+
+/// Files beyond this many are opened only when their turn comes: descriptors and maps are limited.
+const OPEN_AT_ONCE: usize = 512;
+
+/// One opened file.
+#[derive(Debug)]
+struct Open {
+    path: PathBuf,
+    bytes: Bytes,
+    format: Format,
+    /// The packet at the window's start.
+    record: Option<Record>,
+    /// It was looked at ahead of its turn.
+    peeked: bool,
+    told: bool,
+}
+
+/// A file whose turn has not come.
+#[derive(Debug)]
+enum Waiting {
+    Open(Box<Open>),
+    Closed(PathBuf),
+}
+
+/// Capture files, one after the other.
+#[derive(Debug)]
+pub struct FileSource {
+    current: Option<Open>,
+    /// Files to come, the next one last.
+    waiting: Vec<Waiting>,
+    link_types: Vec<LinkType>,
+    warnings: Vec<String>,
+    /// Bytes of files done, and of all, where all lengths are known.
+    done: u64,
+    total: Option<u64>,
+}
+
+impl FileSource {
+    /// Opens capture files; `-` is stdin. A file that can't be opened or is no capture is an error now,
+    /// before anything is written.
+    ///
+    /// # Errors
+    /// [`CaptureError::Io`] and [`CaptureError::Broken`], naming the file.
+    pub fn open(paths: &[PathBuf]) -> Result<Self, CaptureError> {
+        let mut link_types = Vec::new();
+        let mut total = Some(0);
+        let mut warnings = Vec::new();
+        let mut files = Vec::new();
+        let mut standard_input = None;
+        for (index, path) in paths.iter().enumerate() {
+            let open = Open::new(path)?;
+            total = total.zip(open.bytes.len()).map(|(total, len)| total + len);
+            let mut open = open;
+            // Only files can be looked into ahead; stdin would block, and its place is where it was named.
+            let first = if open.is_stdin() {
+                standard_input = Some(index);
+                None
+            } else {
+                open.look_ahead()
+            };
+            link_types.extend(open.format.link_types());
+            let waiting = if index < OPEN_AT_ONCE {
+                Waiting::Open(Box::new(open))
+            } else {
+                Waiting::Closed(open.path)
+            };
+            files.push((first, index, waiting));
+        }
+        if paths.len() > 1 && standard_input.is_none() {
+            files.sort_by_key(|(first, index, _)| (first.unwrap_or(Timestamp::from_nanos(i64::MAX)), *index));
+        } else if let Some(index) = standard_input.filter(|_| paths.len() > 1) {
+            warnings.push(format!(
+                "standard input is read as file {} of {}, in the order given: its first packet can't be known ahead",
+                index + 1,
+                paths.len()
+            ));
+        }
+        link_types.sort_unstable();
+        link_types.dedup();
+        let waiting = files.into_iter().rev().map(|(_, _, waiting)| waiting).collect();
+        Ok(Self { current: None, waiting, link_types, warnings, done: 0, total })
+    }
+
+    /// Link types that the files' headers name.
+    pub fn link_types(&self) -> &[LinkType] {
+        &self.link_types
+    }
+
+    /// The file at hand, opened if its turn has just come.
+    fn turn(&mut self) -> Result<bool, CaptureError> {
+        if self.current.is_none() {
+            match self.waiting.pop() {
+                None => return Ok(false),
+                Some(Waiting::Open(open)) => self.current = Some(*open),
+                Some(Waiting::Closed(path)) => self.current = Some(Open::new(&path)?),
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl Source for FileSource {
+    /// After an error the next call goes on with the next file.
+    fn next(&mut self) -> Result<Next<'_>, CaptureError> {
+        while self.turn()? {
+            let Some(open) = &mut self.current else { break };
+            let step = open.step();
+            if let Ok(Step::Packet) = step {
+                break;
+            }
+            self.done += open.bytes.position();
+            if let Ok(Step::Cut { offset, missing }) = &step {
+                self.warnings.push(format!(
+                    "{}: cut short in its last record, at byte {offset} ({missing} bytes missing); what is whole was used",
+                    open.path.display()
+                ));
+            }
+            self.current = None;
+            step?;
+        }
+        Ok(self.current.as_ref().and_then(Open::packet).map_or(Next::End, Next::Packet))
+    }
+
+    fn take_warnings(&mut self) -> Vec<String> {
+        if let Some(open) = &mut self.current
+            && let Some(oddity) = open.format.take_oddity()
+            && !std::mem::replace(&mut open.told, true)
+        {
+            self.warnings.push(format!("{}: {oddity}", open.path.display()));
+        }
+        std::mem::take(&mut self.warnings)
+    }
+
+    fn progress(&self) -> Option<(u64, u64)> {
+        let at = self.current.as_ref().map_or(0, |open| open.bytes.position());
+        self.total.map(|total| (self.done + at, total))
+    }
+}
+
+/// What a step through a file comes to.
+enum Step {
+    /// A packet stands at the window's start.
+    Packet,
+    End,
+    /// The file ends within a record that begins at `offset`.
+    Cut { offset: u64, missing: usize },
+}
+
+impl Open {
+    fn new(path: &Path) -> Result<Self, CaptureError> {
+        let io = |source| CaptureError::Io { path: path.to_owned(), source };
+        let mut bytes = Bytes::open(path).map_err(io)?;
+        bytes.fill(Format::DETECT).map_err(io)?;
+        let (format, header) = Format::detect(bytes.window()).map_err(|reason| CaptureError::Broken {
+            path: path.to_owned(),
+            offset: 0,
+            reason,
+        })?;
+        bytes.consume(header);
+        Ok(Self { path: path.to_owned(), bytes, format, record: None, peeked: false, told: false })
+    }
+
+    fn is_stdin(&self) -> bool {
+        self.path.as_os_str() == "-"
+    }
+
+    /// Time of the first packet, which stays to be read.
+    fn look_ahead(&mut self) -> Option<Timestamp> {
+        // An error is told when its turn comes, behind what comes before it.
+        match self.step() {
+            Ok(Step::Packet) => {
+                self.peeked = true;
+                self.record.map(|record| record.time())
+            }
+            _ => None,
+        }
+    }
+
+    /// The packet that `step` found.
+    fn packet(&self) -> Option<Packet<'_>> {
+        self.record.map(|record| record.packet(self.bytes.window()))
+    }
+
+    /// Goes on to the next packet.
+    fn step(&mut self) -> Result<Step, CaptureError> {
+        if std::mem::take(&mut self.peeked) {
+            return Ok(Step::Packet);
+        }
+        if let Some(record) = self.record.take() {
+            self.bytes.consume(record.used);
+        }
+        let mut need = 1;
+        loop {
+            let offset = self.bytes.position();
+            let enough = self
+                .bytes
+                .fill(need)
+                .map_err(|source| CaptureError::Broken { path: self.path.clone(), offset, reason: source.to_string() })?;
+            if !enough {
+                let have = self.bytes.window().len();
+                return Ok(if have == 0 { Step::End } else { Step::Cut { offset, missing: need - have } });
+            }
+            match self.format.item(self.bytes.window()) {
+                Ok(Item::Packet(record)) => {
+                    self.record = Some(record);
+                    return Ok(Step::Packet);
+                }
+                Ok(Item::Passed(used)) => {
+                    self.bytes.consume(used);
+                    need = 1;
+                }
+                Ok(Item::Need(more)) => need = more,
+                Err(reason) => return Err(CaptureError::Broken { path: self.path.clone(), offset, reason }),
+            }
+        }
+    }
+}
