@@ -5,6 +5,7 @@
 #![deny(unsafe_code)] // but for the memory map in `capture`
 
 pub mod capture;
+pub mod cli;
 pub mod decode;
 pub mod event;
 pub mod flow;
