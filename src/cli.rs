@@ -259,7 +259,10 @@ impl std::str::FromStr for BodyLines {
         match text {
             "all" => Ok(Self::All),
             "none" => Ok(Self::None),
-            number => number.parse().map(Self::Lines).map_err(|_| "a number, `all` or `none`".to_owned()),
+            number => number
+                .parse()
+                .map(Self::Lines)
+                .map_err(|_| "a number, `all` or `none`".to_owned()),
         }
     }
 }
@@ -279,19 +282,27 @@ impl std::str::FromStr for Rotate {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "day" => Ok(Self::Day),
-            size => size64(size).map(Self::Size).map_err(|reason| format!("`day` or a size: {reason}")),
+            size => size64(size)
+                .map(Self::Size)
+                .map_err(|reason| format!("`day` or a size: {reason}")),
         }
     }
 }
 
 /// `4096`, `64K`, `16M`, `1G`, powers of 1024.
 fn size64(text: &str) -> Result<u64, String> {
-    parse_size::Config::new().with_binary().parse_size(text).map_err(|error| error.to_string())
+    parse_size::Config::new()
+        .with_binary()
+        .parse_size(text)
+        .map_err(|error| error.to_string())
 }
 
 fn size32(text: &str) -> Result<u32, String> {
     let size = size64(text)?;
-    i32::try_from(size).ok().and_then(|size| u32::try_from(size).ok()).ok_or_else(|| "must be below 2G".to_owned())
+    i32::try_from(size)
+        .ok()
+        .and_then(|size| u32::try_from(size).ok())
+        .ok_or_else(|| "must be below 2G".to_owned())
 }
 
 /// `90` (seconds), `1.5s`, `5m`, `1h 30m`.

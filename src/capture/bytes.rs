@@ -160,7 +160,10 @@ impl Bytes {
 
 /// gzip or zstd, by content.
 fn compressed(start: &[u8]) -> bool {
-    matches!(start, [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..])
+    matches!(
+        start,
+        [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..]
+    )
 }
 
 impl Stream {
@@ -174,7 +177,10 @@ impl Stream {
                     self.buffer.resize(need.max(CHUNK), 0);
                 }
             }
-            match self.reader.read(self.buffer.get_mut(self.end..).unwrap_or_default()) {
+            match self
+                .reader
+                .read(self.buffer.get_mut(self.end..).unwrap_or_default())
+            {
                 Ok(0) => self.finished = true,
                 Ok(count) => self.end += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

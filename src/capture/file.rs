@@ -89,7 +89,14 @@ impl FileSource {
         link_types.sort_unstable();
         link_types.dedup();
         let waiting = files.into_iter().rev().map(|(_, _, waiting)| waiting).collect();
-        Ok(Self { current: None, waiting, link_types, warnings, done: 0, total })
+        Ok(Self {
+            current: None,
+            waiting,
+            link_types,
+            warnings,
+            done: 0,
+            total,
+        })
     }
 
     /// Link types that the files' headers name.
@@ -129,7 +136,11 @@ impl Source for FileSource {
             self.current = None;
             step?;
         }
-        Ok(self.current.as_ref().and_then(Open::packet).map_or(Next::End, Next::Packet))
+        Ok(self
+            .current
+            .as_ref()
+            .and_then(Open::packet)
+            .map_or(Next::End, Next::Packet))
     }
 
     fn take_warnings(&mut self) -> Vec<String> {
@@ -154,12 +165,18 @@ enum Step {
     Packet,
     End,
     /// The file ends within a record that begins at `offset`.
-    Cut { offset: u64, missing: usize },
+    Cut {
+        offset: u64,
+        missing: usize,
+    },
 }
 
 impl Open {
     fn new(path: &Path) -> Result<Self, CaptureError> {
-        let io = |source| CaptureError::Io { path: path.to_owned(), source };
+        let io = |source| CaptureError::Io {
+            path: path.to_owned(),
+            source,
+        };
         let mut bytes = Bytes::open(path).map_err(io)?;
         bytes.fill(Format::DETECT).map_err(io)?;
         let (format, header) = Format::detect(bytes.window()).map_err(|reason| CaptureError::Broken {
@@ -168,7 +185,14 @@ impl Open {
             reason,
         })?;
         bytes.consume(header);
-        Ok(Self { path: path.to_owned(), bytes, format, record: None, peeked: false, told: false })
+        Ok(Self {
+            path: path.to_owned(),
+            bytes,
+            format,
+            record: None,
+            peeked: false,
+            told: false,
+        })
     }
 
     fn is_stdin(&self) -> bool {
@@ -203,13 +227,21 @@ impl Open {
         let mut need = 1;
         loop {
             let offset = self.bytes.position();
-            let enough = self
-                .bytes
-                .fill(need)
-                .map_err(|source| CaptureError::Broken { path: self.path.clone(), offset, reason: source.to_string() })?;
+            let enough = self.bytes.fill(need).map_err(|source| CaptureError::Broken {
+                path: self.path.clone(),
+                offset,
+                reason: source.to_string(),
+            })?;
             if !enough {
                 let have = self.bytes.window().len();
-                return Ok(if have == 0 { Step::End } else { Step::Cut { offset, missing: need - have } });
+                return Ok(if have == 0 {
+                    Step::End
+                } else {
+                    Step::Cut {
+                        offset,
+                        missing: need - have,
+                    }
+                });
             }
             match self.format.item(self.bytes.window()) {
                 Ok(Item::Packet(record)) => {
@@ -221,7 +253,13 @@ impl Open {
                     need = 1;
                 }
                 Ok(Item::Need(more)) => need = more,
-                Err(reason) => return Err(CaptureError::Broken { path: self.path.clone(), offset, reason }),
+                Err(reason) => {
+                    return Err(CaptureError::Broken {
+                        path: self.path.clone(),
+                        offset,
+                        reason,
+                    });
+                }
             }
         }
     }

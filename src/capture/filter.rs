@@ -25,7 +25,9 @@ pub struct Filter {
 
 impl std::fmt::Debug for Filter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Filter").field("expression", &self.expression).finish_non_exhaustive()
+        f.debug_struct("Filter")
+            .field("expression", &self.expression)
+            .finish_non_exhaustive()
     }
 }
 
@@ -36,10 +38,18 @@ impl Filter {
     /// # Errors
     /// [`CaptureError::Filter`] with libpcap's reason.
     pub fn compile(expression: &str, link_types: &[LinkType]) -> Result<Self, CaptureError> {
-        let mut filter = Self { expression: expression.trim().to_owned(), programs: Vec::new(), scratch: Vec::new() };
+        let mut filter = Self {
+            expression: expression.trim().to_owned(),
+            programs: Vec::new(),
+            scratch: Vec::new(),
+        };
         let fallback = [LinkType::ETHERNET];
         if !filter.expression.is_empty() {
-            for link_type in if link_types.is_empty() { &fallback } else { link_types } {
+            for link_type in if link_types.is_empty() {
+                &fallback
+            } else {
+                link_types
+            } {
                 filter.program(*link_type)?;
             }
         }
@@ -54,24 +64,34 @@ impl Filter {
         if self.expression.is_empty() {
             return Ok(true);
         }
-        let index = match self.programs.iter().position(|program| program.link_type == packet.link_type) {
+        let index = match self
+            .programs
+            .iter()
+            .position(|program| program.link_type == packet.link_type)
+        {
             Some(index) => index,
             None => self.program(packet.link_type)?,
         };
-        let Some(program) = self.programs.get(index) else { return Ok(false) };
+        let Some(program) = self.programs.get(index) else {
+            return Ok(false);
+        };
         let wire_len = packet.wire_len as usize;
         // libpcap's binding takes the captured length for the length on the wire.
         if program.loads_length && packet.captured.len() < wire_len {
             self.scratch.clear();
             self.scratch.extend_from_slice(packet.captured);
-            self.scratch.resize(wire_len.min(LONGEST).max(packet.captured.len()), 0);
+            self.scratch
+                .resize(wire_len.min(LONGEST).max(packet.captured.len()), 0);
             return Ok(program.bpf.filter(&self.scratch));
         }
         Ok(program.bpf.filter(packet.captured))
     }
 
     fn program(&mut self, link_type: LinkType) -> Result<usize, CaptureError> {
-        let error = |reason: String| CaptureError::Filter { expression: self.expression.clone(), reason };
+        let error = |reason: String| CaptureError::Filter {
+            expression: self.expression.clone(),
+            reason,
+        };
         let dlt = dlt_of(link_type);
         let bpf = Capture::dead(Linktype(dlt))
             .and_then(|dead| dead.compile(&self.expression, true))
@@ -86,16 +106,27 @@ impl Filter {
                     format!("{reason} (for link type {})", link_type.0)
                 })
             })?;
-        let loads_length =
-            bpf.get_instructions().iter().any(|instruction| LOADS_LENGTH.contains(&opcode(instruction)));
-        self.programs.push(Program { link_type, bpf, loads_length });
+        let loads_length = bpf
+            .get_instructions()
+            .iter()
+            .any(|instruction| LOADS_LENGTH.contains(&opcode(instruction)));
+        self.programs.push(Program {
+            link_type,
+            bpf,
+            loads_length,
+        });
         Ok(self.programs.len() - 1)
     }
 }
 
 /// The operation code of an instruction. The binding keeps its fields private but shows them.
 fn opcode(instruction: &pcap::BpfInstruction) -> u16 {
-    instruction.to_string().split_whitespace().next().and_then(|code| code.parse().ok()).unwrap_or(0)
+    instruction
+        .to_string()
+        .split_whitespace()
+        .next()
+        .and_then(|code| code.parse().ok())
+        .unwrap_or(0)
 }
 
 /// libpcap wants the DLT number of this system, files hold LINKTYPE numbers.
@@ -123,13 +154,22 @@ mod tests {
     use crate::time::Timestamp;
 
     fn packet(captured: &[u8], wire_len: u32) -> Packet<'_> {
-        Packet { time: Timestamp::default(), link_type: LinkType::ETHERNET, interface: 0, captured, wire_len }
+        Packet {
+            time: Timestamp::default(),
+            link_type: LinkType::ETHERNET,
+            interface: 0,
+            captured,
+            wire_len,
+        }
     }
 
     #[test]
     fn a_bad_expression_gives_libpcap_s_reason() {
         let error = Filter::compile("prot 25", &[]).unwrap_err();
-        assert!(matches!(&error, CaptureError::Filter { expression, reason } if expression == "prot 25" && reason.contains("error")), "{error}");
+        assert!(
+            matches!(&error, CaptureError::Filter { expression, reason } if expression == "prot 25" && reason.contains("error")),
+            "{error}"
+        );
     }
 
     #[test]

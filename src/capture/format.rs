@@ -49,7 +49,9 @@ impl Record {
             time: self.time,
             link_type: self.link_type,
             interface: self.interface,
-            captured: window.get(self.from..self.from + self.captured).unwrap_or_default(),
+            captured: window
+                .get(self.from..self.from + self.captured)
+                .unwrap_or_default(),
             wire_len: self.wire_len,
         }
     }
@@ -68,7 +70,11 @@ enum Order {
 
 impl Order {
     fn u16(self, bytes: &[u8], at: usize) -> u16 {
-        let chunk = bytes.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default();
+        let chunk = bytes
+            .get(at..)
+            .and_then(|rest| rest.first_chunk())
+            .copied()
+            .unwrap_or_default();
         match self {
             Self::Little => u16::from_le_bytes(chunk),
             Self::Big => u16::from_be_bytes(chunk),
@@ -76,7 +82,11 @@ impl Order {
     }
 
     fn u32(self, bytes: &[u8], at: usize) -> u32 {
-        let chunk = bytes.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default();
+        let chunk = bytes
+            .get(at..)
+            .and_then(|rest| rest.first_chunk())
+            .copied()
+            .unwrap_or_default();
         match self {
             Self::Little => u32::from_le_bytes(chunk),
             Self::Big => u32::from_be_bytes(chunk),
@@ -101,7 +111,11 @@ impl Format {
     /// In words, what it looks like instead.
     pub(super) fn detect(start: &[u8]) -> Result<(Self, usize), String> {
         let Some(magic) = start.first_chunk::<4>().copied() else {
-            return Err(if start.is_empty() { "the file is empty".into() } else { "too short for a capture".into() });
+            return Err(if start.is_empty() {
+                "the file is empty".into()
+            } else {
+                "too short for a capture".into()
+            });
         };
         if magic == [0x0a, 0x0d, 0x0d, 0x0a] {
             return Ok((Self::Pcapng(Pcapng::default()), 0));
@@ -115,7 +129,8 @@ impl Format {
             0xa1b2_cd34 => Some((order, 1_000, 24)),
             _ => None,
         };
-        let Some((order, unit, record)) = known(Order::Little, little).or_else(|| known(Order::Big, big)) else {
+        let Some((order, unit, record)) = known(Order::Little, little).or_else(|| known(Order::Big, big))
+        else {
             return Err(looks_like(start));
         };
         if start.len() < Self::DETECT {
@@ -128,7 +143,17 @@ impl Format {
         let snaplen = order.u32(start, 16);
         // The upper bits hold the length of a frame check sequence.
         let link_type = link_type_of(order.u32(start, 20) & 0x0fff_ffff);
-        Ok((Self::Pcap(Pcap { order, unit, record, snaplen, link_type, bad_time: false }), Self::DETECT))
+        Ok((
+            Self::Pcap(Pcap {
+                order,
+                unit,
+                record,
+                snaplen,
+                link_type,
+                bad_time: false,
+            }),
+            Self::DETECT,
+        ))
     }
 
     /// Looks at the window. `end` says that no more bytes will come than the window has.
@@ -147,7 +172,11 @@ impl Format {
         match self {
             Self::Pcap(pcap) => vec![pcap.link_type],
             Self::Pcapng(pcapng) => {
-                let mut types: Vec<_> = pcapng.interfaces.iter().map(|interface| interface.link_type).collect();
+                let mut types: Vec<_> = pcapng
+                    .interfaces
+                    .iter()
+                    .map(|interface| interface.link_type)
+                    .collect();
                 types.sort_unstable();
                 types.dedup();
                 types
@@ -190,14 +219,24 @@ fn looks_like(start: &[u8]) -> String {
         [0xfd, b'7', b'z', b'X', b'Z', ..] => "xz: unpack it first (unxz)",
         [0x7f, b'E', b'L', b'F', ..] => "a program",
         [0x16, 0x03, ..] => "a TLS stream",
-        _ if start.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace()) => "text",
+        _ if start
+            .iter()
+            .all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace()) =>
+        {
+            "text"
+        }
         _ => return format!("neither pcap nor pcapng: begins with {}", hex(start)),
     };
     format!("neither pcap nor pcapng, but {what}")
 }
 
 fn hex(start: &[u8]) -> String {
-    start.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
+    start
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// State of a pcap file.
@@ -222,7 +261,10 @@ impl Pcap {
         let (captured, wire_len) = (self.order.u32(window, 8), self.order.u32(window, 12));
         // Programs exist that do not keep to the snaplen they wrote; nobody writes a megabyte.
         if captured > LARGEST_PACKET.max(self.snaplen.min(LARGEST_BLOCK)) {
-            return Err(format!("a packet claims {captured} captured bytes (snaplen {})", self.snaplen));
+            return Err(format!(
+                "a packet claims {captured} captured bytes (snaplen {})",
+                self.snaplen
+            ));
         }
         let used = self.record + captured as usize;
         if window.len() < used {
@@ -301,15 +343,24 @@ impl Pcapng {
             };
             self.order = Some(order);
         }
-        let Some(order) = self.order else { return Err("no section header at the start".into()) };
+        let Some(order) = self.order else {
+            return Err("no section header at the start".into());
+        };
         let (kind, total) = (order.u32(window, 0), order.u32(window, 4));
         if total < 12 || total % 4 != 0 || total > LARGEST_BLOCK {
-            return Err(format!("a block of type {kind:#x} claims to be {total} bytes long"));
+            return Err(format!(
+                "a block of type {kind:#x} claims to be {total} bytes long"
+            ));
         }
         let used = total as usize;
-        let Some(block) = window.get(..used) else { return Ok(Item::Need(used)) };
+        let Some(block) = window.get(..used) else {
+            return Ok(Item::Need(used));
+        };
         if order.u32(block, used - 4) != total {
-            return Err(format!("a block's lengths differ: {total} at its start, {} at its end", order.u32(block, used - 4)));
+            return Err(format!(
+                "a block's lengths differ: {total} at its start, {} at its end",
+                order.u32(block, used - 4)
+            ));
         }
         let body = block.get(8..used - 4).unwrap_or_default();
         match kind {
@@ -339,7 +390,9 @@ impl Pcapng {
             return Err(format!("pcapng version {major}, which nobody has defined"));
         }
         options(order, body.get(16..).unwrap_or_default(), |_, _| Ok(()))?;
-        self.before = self.before.saturating_add(u32::try_from(self.interfaces.len()).unwrap_or(u32::MAX));
+        self.before = self
+            .before
+            .saturating_add(u32::try_from(self.interfaces.len()).unwrap_or(u32::MAX));
         self.interfaces.clear();
         Ok(())
     }
@@ -363,12 +416,16 @@ impl Pcapng {
                     let exponent = u32::from(resolution & 0x7f);
                     interface.resolution = if resolution & 0x80 == 0 {
                         if exponent > 20 {
-                            return Err(format!("an interface with a time resolution of 10^-{exponent} seconds"));
+                            return Err(format!(
+                                "an interface with a time resolution of 10^-{exponent} seconds"
+                            ));
                         }
                         Resolution::Decimal(exponent)
                     } else {
                         if exponent > 63 {
-                            return Err(format!("an interface with a time resolution of 2^-{exponent} seconds"));
+                            return Err(format!(
+                                "an interface with a time resolution of 2^-{exponent} seconds"
+                            ));
                         }
                         Resolution::Binary(exponent)
                     };
@@ -398,13 +455,17 @@ impl Pcapng {
         let units = u64::from(order.u32(body, 4)) << 32 | u64::from(order.u32(body, 8));
         let (captured, wire_len) = (order.u32(body, 12), order.u32(body, 16));
         if body.len() - 20 < captured as usize {
-            return Err(format!("a packet claims {captured} captured bytes in a block of {used}"));
+            return Err(format!(
+                "a packet claims {captured} captured bytes in a block of {used}"
+            ));
         }
         let nanos = interface.resolution.nanos(units).and_then(|nanos| {
             i64::try_from(nanos.checked_add(i128::from(interface.offset).checked_mul(1_000_000_000)?)?).ok()
         });
         let Some(nanos) = nanos else {
-            return Err(format!("a packet's time of {units} units lies beyond the year 2262"));
+            return Err(format!(
+                "a packet's time of {units} units lies beyond the year 2262"
+            ));
         };
         Ok(Record {
             time: Timestamp::from_nanos(nanos),
@@ -424,7 +485,11 @@ impl Pcapng {
             return Err("a simple packet block that is too short".into());
         }
         let wire_len = order.u32(body, 0);
-        let limit = if interface.snaplen == 0 { wire_len } else { wire_len.min(interface.snaplen) };
+        let limit = if interface.snaplen == 0 {
+            wire_len
+        } else {
+            wire_len.min(interface.snaplen)
+        };
         let captured = usize::try_from(limit).unwrap_or(usize::MAX).min(body.len() - 4);
         Ok(Record {
             time: Timestamp::default(),
@@ -438,9 +503,15 @@ impl Pcapng {
     }
 
     fn interface_of(&self, index: u32) -> Result<&Interface, String> {
-        usize::try_from(index).ok().and_then(|index| self.interfaces.get(index)).ok_or_else(|| {
-            format!("a packet of interface {index}, of which only {} are described", self.interfaces.len())
-        })
+        usize::try_from(index)
+            .ok()
+            .and_then(|index| self.interfaces.get(index))
+            .ok_or_else(|| {
+                format!(
+                    "a packet of interface {index}, of which only {} are described",
+                    self.interfaces.len()
+                )
+            })
     }
 
     fn secrets(&mut self, order: Order, body: &[u8]) {
@@ -472,7 +543,10 @@ fn options(
             return Ok(());
         }
         let Some(value) = rest.get(4..4 + len) else {
-            return Err(format!("an option of {len} bytes in a block that has {} left", rest.len() - 4));
+            return Err(format!(
+                "an option of {len} bytes in a block that has {} left",
+                rest.len() - 4
+            ));
         };
         each(code, value)?;
         rest = rest.get(4 + len.next_multiple_of(4)..).unwrap_or_default();
@@ -491,12 +565,18 @@ mod tests {
         assert_eq!(Resolution::Decimal(12).nanos(7_999), Some(7));
         assert_eq!(Resolution::Binary(8).nanos(384), Some(1_500_000_000));
         assert_eq!(Resolution::Binary(63).nanos(u64::MAX), Some(1_999_999_999));
-        assert_eq!(Resolution::Decimal(0).nanos(u64::MAX), Some(i128::from(u64::MAX) * 1_000_000_000));
+        assert_eq!(
+            Resolution::Decimal(0).nanos(u64::MAX),
+            Some(i128::from(u64::MAX) * 1_000_000_000)
+        );
     }
 
     #[test]
     fn decryption_secrets_are_kept() {
-        let mut ng = Pcapng { order: Some(Order::Little), ..Pcapng::default() };
+        let mut ng = Pcapng {
+            order: Some(Order::Little),
+            ..Pcapng::default()
+        };
         let mut block = Vec::new();
         for word in [10_u32, 28, 0x544c_534b, 5] {
             block.extend(word.to_le_bytes());
