@@ -2,7 +2,7 @@
 //! all that can't be mapped (stdin, FIFO) or is compressed. Told apart by content, never by name.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use memmap2::Mmap;
@@ -68,32 +68,17 @@ impl Bytes {
     }
 
     /// A stream, unpacked if it is compressed.
-    pub(super) fn stream(reader: Box<dyn Read + Send>) -> io::Result<Self> {
-        let mut reader = BufReader::with_capacity(CHUNK, reader);
-        // A pipe may give its first bytes one at a time: the magic needs four.
-        let start = loop {
-            let start = reader.fill_buf()?;
-            if start.len() >= 4 || start.is_empty() {
-                break start.to_vec();
-            }
-            let mut head = start.to_vec();
-            let len = head.len();
-            reader.consume(len);
-            let mut more = [0; 1];
-            while head.len() < 4 && reader.read(&mut more)? == 1 {
-                head.extend(more);
-            }
-            let rest: Box<dyn Read + Send> = Box::new(io::Cursor::new(head.clone()).chain(reader));
-            return Self::unpacked(&head, BufReader::with_capacity(CHUNK, rest));
-        };
-        Self::unpacked(&start, reader)
-    }
-
-    fn unpacked<R: BufRead + Send + 'static>(start: &[u8], reader: R) -> io::Result<Self> {
-        let reader: Box<dyn Read + Send> = match start {
-            [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(reader)),
+    pub(super) fn stream(mut reader: Box<dyn Read + Send>) -> io::Result<Self> {
+        // A pipe may give its first bytes one at a time.
+        let mut start = Vec::new();
+        reader.by_ref().take(4).read_to_end(&mut start)?;
+        let reader = io::Cursor::new(start.clone()).chain(reader);
+        let reader: Box<dyn Read + Send> = match start.as_slice() {
+            [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(BufReader::with_capacity(
+                CHUNK, reader,
+            ))),
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
-                let mut decoder = zstd::stream::read::Decoder::with_buffer(reader)?;
+                let mut decoder = zstd::stream::read::Decoder::new(reader)?;
                 // A frame may ask for a window of gigabytes; 128 MiB is what the zstd program allows.
                 decoder.window_log_max(27)?;
                 Box::new(decoder)

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use etherparse::{LaxIpv4Slice, LaxIpv6Slice, TcpOptionElement, TcpOptionsIterator};
+use etherparse::{Ipv6ExtensionSlice, LaxIpv4Slice, LaxIpv6Slice, TcpOptionElement, TcpOptionsIterator};
 
 use super::cursor::{Around, Cursor, be16, be32};
 use super::fragments::{Fragments, Key};
@@ -63,25 +63,23 @@ enum At {
     Layer(Layer),
     /// Behind an IP header, with the protocol that it names.
     Transport(u8, Ip),
+    /// The same, and only a part of what it carries.
+    Fragment(Fragment),
 }
 
-/// Why a walk ended without a segment.
-enum Stop<'a> {
-    Unread(Unread),
-    Fragment {
-        key: Key,
-        offset: usize,
-        more: bool,
-        bytes: &'a [u8],
-        ip: Ip,
-        around: Around,
-    },
+/// A fragment's place in its datagram.
+#[derive(Debug, Clone, Copy)]
+struct Fragment {
+    key: Key,
+    offset: usize,
+    more: bool,
+    ip: Ip,
 }
 
-impl From<Unread> for Stop<'_> {
-    fn from(reason: Unread) -> Self {
-        Self::Unread(reason)
-    }
+/// Where a walk ended.
+enum Walked<'a> {
+    Segment(Segment<'a>),
+    Fragment(Fragment, &'a [u8], Around),
 }
 
 impl Decoder {
@@ -108,19 +106,17 @@ impl Decoder {
         };
         let ignore = self.ignore_vlan;
         let walked = link::first(packet.link_type, &mut cursor, &mut around)
-            .map_err(Stop::from)
             .and_then(|layer| walk(At::Layer(layer), cursor, around, packet.time, ignore));
         let reason = match walked {
-            Ok(segment) => return Some(segment),
-            Err(Stop::Unread(reason)) => reason,
-            Err(Stop::Fragment {
-                key,
-                offset,
-                more,
-                bytes,
-                ip,
-                around,
-            }) => {
+            Ok(Walked::Segment(segment)) => return Some(segment),
+            Err(reason) => reason,
+            Ok(Walked::Fragment(fragment, bytes, around)) => {
+                let Fragment {
+                    key,
+                    offset,
+                    more,
+                    ip,
+                } = fragment;
                 match self.fragments.add(key, offset, more, bytes, packet.time) {
                     Err(()) => Unread::BadFragment,
                     Ok(None) => return None,
@@ -130,17 +126,12 @@ impl Decoder {
                             bytes: &self.whole,
                             wire: self.whole.len(),
                         };
-                        match walk(
-                            At::Transport(key.protocol, ip),
-                            cursor,
-                            around,
-                            packet.time,
-                            ignore,
-                        ) {
-                            Ok(segment) => return Some(segment),
-                            Err(Stop::Unread(reason)) => reason,
+                        let at = At::Transport(key.protocol, ip);
+                        match walk(at, cursor, around, packet.time, ignore) {
+                            Ok(Walked::Segment(segment)) => return Some(segment),
+                            Err(reason) => reason,
                             // Fragments within what was itself put together from fragments.
-                            Err(Stop::Fragment { .. }) => Unread::TooDeep,
+                            Ok(Walked::Fragment(..)) => Unread::TooDeep,
                         }
                     }
                 }
@@ -161,18 +152,18 @@ impl Decoder {
     }
 }
 
-/// Takes layer after layer off, down to a TCP segment.
+/// Takes layer after layer off, down to a TCP segment or a fragment.
 fn walk(
     mut at: At,
     mut cursor: Cursor<'_>,
     mut around: Around,
     time: Timestamp,
     ignore_vlan: bool,
-) -> Result<Segment<'_>, Stop<'_>> {
+) -> Result<Walked<'_>, Unread> {
     loop {
         around.depth += 1;
         if around.depth > DEEPEST {
-            return Err(Unread::TooDeep.into());
+            return Err(Unread::TooDeep);
         }
         at = match at {
             At::Layer(Layer::Ethernet) => At::Layer(link::ethernet(&mut cursor, &mut around)?),
@@ -184,8 +175,8 @@ fn walk(
             At::Layer(Layer::Ip) => At::Layer(match cursor.peek().map(|byte| byte >> 4) {
                 Some(4) => Layer::Type(0x0800),
                 Some(6) => Layer::Type(0x86dd),
-                Some(_) => return Err(Unread::NotIp.into()),
-                None => return Err(Unread::CutIp.into()),
+                Some(_) => return Err(Unread::NotIp),
+                None => return Err(Unread::CutIp),
             }),
             At::Layer(Layer::Llc) => At::Layer(link::llc(&mut cursor)?),
             At::Layer(Layer::Ppp) => At::Layer(link::ppp(&mut cursor)?),
@@ -195,8 +186,10 @@ fn walk(
                 if ignore_vlan {
                     around.scope = super::Scope(0);
                 }
-                return Ok(tcp(cursor, ip, &around, time)?);
+                return tcp(cursor, ip, &around, time).map(Walked::Segment);
             }
+            At::Fragment(_) if cursor.cut() => return Err(Unread::LostFragment),
+            At::Fragment(fragment) => return Ok(Walked::Fragment(fragment, cursor.bytes, around)),
             At::Transport(protocol, _) => At::Layer(inside(protocol, &mut cursor, &mut around)?),
         };
     }
@@ -247,7 +240,7 @@ fn payload_len(says: usize, header: usize, cursor: &Cursor<'_>) -> usize {
     }
 }
 
-fn ipv4<'a>(cursor: &mut Cursor<'a>, around: &Around) -> Result<At, Stop<'a>> {
+fn ipv4(cursor: &mut Cursor<'_>, around: &Around) -> Result<At, Unread> {
     let broken = if cursor.cut() && cursor.bytes.len() < 60 {
         Unread::CutIp
     } else {
@@ -255,54 +248,45 @@ fn ipv4<'a>(cursor: &mut Cursor<'a>, around: &Around) -> Result<At, Stop<'a>> {
     };
     let (slice, error) = LaxIpv4Slice::from_slice(cursor.bytes).map_err(|_| broken)?;
     let header = slice.header();
-    let header_len = header.slice().len();
-    let payload = slice.payload();
     if error.is_some() {
-        return Err(broken.into());
+        return Err(broken);
     }
+    let header_len = header.slice().len();
     let len = payload_len(usize::from(header.total_len()), header_len, cursor);
+    // An authentication header may stand between.
+    let extension = slice.extensions().auth.map_or(0, |header| header.slice().len());
     cursor.take(header_len);
     cursor.limit(len);
-    // An authentication header stands between.
-    let extension = payload
-        .payload
-        .as_ptr()
-        .addr()
-        .saturating_sub(cursor.bytes.as_ptr().addr());
-    cursor.take(extension.min(cursor.bytes.len()));
+    cursor.take(extension).ok_or(broken)?;
     let ip = Ip {
         source: header.source_addr().into(),
         destination: header.destination_addr().into(),
         id: header.identification(),
         ttl: header.ttl(),
     };
-    let protocol = payload.ip_number.0;
-    if header.is_fragmenting_payload() {
-        let id = u32::from(ip.id);
-        let key = Key {
-            source: ip.source,
-            destination: ip.destination,
-            id,
-            protocol,
-            scope: around.scope,
-        };
-        let offset = usize::from(header.fragments_offset().value()) * 8;
-        return fragment(key, offset, header.more_fragments(), cursor, ip, around);
+    let protocol = slice.payload().ip_number.0;
+    if !header.is_fragmenting_payload() {
+        return Ok(At::Transport(protocol, ip));
     }
-    Ok(At::Transport(protocol, ip))
+    Ok(At::Fragment(Fragment {
+        key: key(&ip, u32::from(ip.id), protocol, around),
+        offset: usize::from(header.fragments_offset().value()) * 8,
+        more: header.more_fragments(),
+        ip,
+    }))
 }
 
-fn ipv6<'a>(cursor: &mut Cursor<'a>, around: &Around) -> Result<At, Stop<'a>> {
-    let broken = if cursor.cut() && cursor.bytes.len() < 40 {
+fn ipv6(cursor: &mut Cursor<'_>, around: &Around) -> Result<At, Unread> {
+    let broken = if cursor.cut() {
         Unread::CutIp
     } else {
         Unread::BadIp
     };
     let (slice, error) = LaxIpv6Slice::from_slice(cursor.bytes).map_err(|_| broken)?;
     let header = slice.header();
-    let payload = slice.payload();
     let says = usize::from(header.payload_length());
     let len = payload_len(if says == 0 { 0 } else { says + 40 }, 40, cursor);
+    let extensions = slice.extensions().slice().len();
     cursor.take(40);
     cursor.limit(len);
     if error.is_some() {
@@ -310,67 +294,44 @@ fn ipv6<'a>(cursor: &mut Cursor<'a>, around: &Around) -> Result<At, Stop<'a>> {
             Unread::CutIp
         } else {
             Unread::BadIp
-        }
-        .into());
+        });
     }
-    let extensions = payload
-        .payload
-        .as_ptr()
-        .addr()
-        .saturating_sub(cursor.bytes.as_ptr().addr());
-    cursor.take(extensions.min(cursor.bytes.len()));
+    cursor.take(extensions).ok_or(broken)?;
     let ip = Ip {
         source: header.source_addr().into(),
         destination: header.destination_addr().into(),
         id: 0,
         ttl: header.hop_limit(),
     };
-    let protocol = payload.ip_number.0;
-    if slice.is_payload_fragmented() {
-        let found = slice
-            .extensions()
-            .clone()
-            .into_iter()
-            .find_map(|extension| match extension {
-                etherparse::Ipv6ExtensionSlice::Fragment(fragment) => Some(fragment),
-                _ => None,
-            });
-        let Some(header) = found else {
-            return Err(Unread::BadFragment.into());
-        };
-        let id = header.identification();
-        let key = Key {
-            source: ip.source,
-            destination: ip.destination,
-            id,
-            protocol,
-            scope: around.scope,
-        };
-        let offset = usize::from(header.fragment_offset().value()) * 8;
-        return fragment(key, offset, header.more_fragments(), cursor, ip, around);
+    let protocol = slice.payload().ip_number.0;
+    if !slice.is_payload_fragmented() {
+        return Ok(At::Transport(protocol, ip));
     }
-    Ok(At::Transport(protocol, ip))
+    let fragment = slice
+        .extensions()
+        .clone()
+        .into_iter()
+        .find_map(|extension| match extension {
+            Ipv6ExtensionSlice::Fragment(fragment) => Some(fragment),
+            _ => None,
+        });
+    let header = fragment.ok_or(Unread::BadFragment)?;
+    Ok(At::Fragment(Fragment {
+        key: key(&ip, header.identification(), protocol, around),
+        offset: usize::from(header.fragment_offset().value()) * 8,
+        more: header.more_fragments(),
+        ip,
+    }))
 }
 
-fn fragment<'a>(
-    key: Key,
-    offset: usize,
-    more: bool,
-    cursor: &Cursor<'a>,
-    ip: Ip,
-    around: &Around,
-) -> Result<At, Stop<'a>> {
-    if cursor.cut() {
-        return Err(Unread::LostFragment.into());
+fn key(ip: &Ip, id: u32, protocol: u8, around: &Around) -> Key {
+    Key {
+        source: ip.source,
+        destination: ip.destination,
+        id,
+        protocol,
+        scope: around.scope,
     }
-    Err(Stop::Fragment {
-        key,
-        offset,
-        more,
-        bytes: cursor.bytes,
-        ip,
-        around: *around,
-    })
 }
 
 /// RFC 9293, section 3.1.

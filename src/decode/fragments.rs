@@ -140,7 +140,7 @@ impl Fragments {
         time: Timestamp,
     ) -> Result<Option<Vec<u8>>, ()> {
         let end = offset + fragment.len();
-        if end > LARGEST || fragment.is_empty() || (more && fragment.len() % 8 != 0) {
+        if end > LARGEST || fragment.is_empty() || (more && !fragment.len().is_multiple_of(8)) {
             return Err(());
         }
         self.expire(time);
