@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use etherparse::err::{ipv4, ipv6};
 use etherparse::{Ipv6ExtensionSlice, LaxIpv4Slice, LaxIpv6Slice, TcpOptionElement, TcpOptionsIterator};
 
 use super::cursor::{Around, Cursor, be16, be32};
@@ -241,15 +242,13 @@ fn payload_len(says: usize, header: usize, cursor: &Cursor<'_>) -> usize {
 }
 
 fn ipv4(cursor: &mut Cursor<'_>, around: &Around) -> Result<At, Unread> {
-    let broken = if cursor.cut() && cursor.bytes.len() < 60 {
-        Unread::CutIp
-    } else {
-        Unread::BadIp
-    };
-    let (slice, error) = LaxIpv4Slice::from_slice(cursor.bytes).map_err(|_| broken)?;
+    let (slice, error) = LaxIpv4Slice::from_slice(cursor.bytes).map_err(|error| match error {
+        ipv4::HeaderSliceError::Len(_) => short(cursor),
+        ipv4::HeaderSliceError::Content(_) => Unread::BadIp,
+    })?;
     let header = slice.header();
     if error.is_some() {
-        return Err(broken);
+        return Err(short(cursor));
     }
     let header_len = header.slice().len();
     let len = payload_len(usize::from(header.total_len()), header_len, cursor);
@@ -257,7 +256,8 @@ fn ipv4(cursor: &mut Cursor<'_>, around: &Around) -> Result<At, Unread> {
     let extension = slice.extensions().auth.map_or(0, |header| header.slice().len());
     cursor.take(header_len);
     cursor.limit(len);
-    cursor.take(extension).ok_or(broken)?;
+    let cut = short(cursor);
+    cursor.take(extension).ok_or(cut)?;
     let ip = Ip {
         source: header.source_addr().into(),
         destination: header.destination_addr().into(),
@@ -277,12 +277,10 @@ fn ipv4(cursor: &mut Cursor<'_>, around: &Around) -> Result<At, Unread> {
 }
 
 fn ipv6(cursor: &mut Cursor<'_>, around: &Around) -> Result<At, Unread> {
-    let broken = if cursor.cut() {
-        Unread::CutIp
-    } else {
-        Unread::BadIp
-    };
-    let (slice, error) = LaxIpv6Slice::from_slice(cursor.bytes).map_err(|_| broken)?;
+    let (slice, error) = LaxIpv6Slice::from_slice(cursor.bytes).map_err(|error| match error {
+        ipv6::HeaderSliceError::Len(_) => short(cursor),
+        ipv6::HeaderSliceError::Content(_) => Unread::BadIp,
+    })?;
     let header = slice.header();
     let says = usize::from(header.payload_length());
     let len = payload_len(if says == 0 { 0 } else { says + 40 }, 40, cursor);
@@ -290,13 +288,10 @@ fn ipv6(cursor: &mut Cursor<'_>, around: &Around) -> Result<At, Unread> {
     cursor.take(40);
     cursor.limit(len);
     if error.is_some() {
-        return Err(if cursor.cut() {
-            Unread::CutIp
-        } else {
-            Unread::BadIp
-        });
+        return Err(short(cursor));
     }
-    cursor.take(extensions).ok_or(broken)?;
+    let cut = short(cursor);
+    cursor.take(extensions).ok_or(cut)?;
     let ip = Ip {
         source: header.source_addr().into(),
         destination: header.destination_addr().into(),
@@ -322,6 +317,15 @@ fn ipv6(cursor: &mut Cursor<'_>, around: &Around) -> Result<At, Unread> {
         more: header.more_fragments(),
         ip,
     }))
+}
+
+/// Why an IP header has less bytes than it should.
+fn short(cursor: &Cursor<'_>) -> Unread {
+    if cursor.cut() {
+        Unread::CutIp
+    } else {
+        Unread::BadIp
+    }
 }
 
 fn key(ip: &Ip, id: u32, protocol: u8, around: &Around) -> Key {
