@@ -2,9 +2,23 @@
 //!
 //! Follows one connection from the offsets where TLS begins; sees bytes and times only.
 
+mod certificate;
+mod distinguished;
 mod event;
+mod hello;
+mod hostname;
+mod messages;
+mod names;
+mod probe;
+mod records;
+mod session;
+mod step;
+mod watcher;
 
 pub use event::{
     Alert, Certificate, CertificateProblem, ClientHello, Handshake, Record, ServerHello, Started, TlsEvent,
     TlsHow,
 };
+pub use names::{alert_name, cipher_name, content_type_name, handshake_name, version_name};
+pub use probe::{looks_like_chain, looks_like_client_hello, looks_like_record};
+pub use watcher::TlsWatcher;

@@ -1,0 +1,151 @@
+//! Puts one direction's handshake messages together from the payloads of its clear handshake records.
+//!
+//! A message may be spread over records, and a record may hold several (RFC 8446, section 5.1). What is kept is
+//! bounded: a message longer than [`MAX_MESSAGE`] is skipped, and told by its number only.
+
+use super::names::handshake_exists;
+use super::probe::MAX_PAYLOAD;
+
+/// Bytes kept of a direction at most.
+const MAX_KEPT: usize = 64 * 1024;
+
+/// Longest message that is kept. Beside it, what is kept holds at most one record.
+const MAX_MESSAGE: usize = MAX_KEPT - MAX_PAYLOAD;
+
+/// A message out of the buffer.
+pub(super) enum Message<'a> {
+    /// Number and content.
+    Whole(u8, &'a [u8]),
+    /// It was too long to be kept.
+    Skipped(u8),
+}
+
+/// Messages of one direction in the making.
+#[derive(Default)]
+pub(super) struct Messages {
+    kept: Vec<u8>,
+    /// Bytes of a long message still to come, and its number.
+    skip: usize,
+    skipped: Option<u8>,
+    /// What is kept begins in the middle of a message, as far as we know: behind a gap.
+    lost: bool,
+}
+
+impl Messages {
+    /// More payload of handshake records.
+    pub(super) fn payload(&mut self, bytes: &[u8]) {
+        let n = self.skip.min(bytes.len());
+        self.skip -= n;
+        let bytes = bytes.get(n..).unwrap_or_default();
+        // Full only if records grow past their bound, as SSL 2.0's may.
+        let room = MAX_KEPT.saturating_sub(self.kept.len());
+        self.kept.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+    }
+
+    /// Payload is missing, or what came was none.
+    pub(super) fn lose(&mut self) {
+        *self = Self {
+            lost: true,
+            ..Self::default()
+        };
+    }
+
+    /// Whether what is kept begins like a message. Otherwise it is encrypted, or we are not where we think.
+    /// Asked at the end of a record.
+    pub(super) fn plausible(&self) -> bool {
+        if self.lost {
+            return self.tiles();
+        }
+        match self.kept.as_slice() {
+            &[number, high, ..] => handshake_exists(number) && high <= 1,
+            &[number] => handshake_exists(number),
+            [] => true,
+        }
+    }
+
+    /// Whether whole, plausible messages fill exactly what is kept.
+    pub(super) fn tiles(&self) -> bool {
+        let mut rest = self.kept.as_slice();
+        while let Some((number, _, behind)) = cut(rest) {
+            if !handshake_exists(number) {
+                return false;
+            }
+            rest = behind;
+        }
+        rest.is_empty() && !self.kept.is_empty()
+    }
+
+    /// Number of the first message kept.
+    pub(super) fn first(&self) -> Option<u8> {
+        self.kept.first().copied()
+    }
+
+    /// What is kept.
+    pub(super) fn kept(&self) -> &[u8] {
+        &self.kept
+    }
+
+    /// Takes what is kept out of sight: it is not readable.
+    pub(super) fn clear(&mut self) {
+        self.kept = Vec::new();
+        self.skip = 0;
+        self.skipped = None;
+    }
+
+    /// Hands out the first message only, and forgets what stands behind it: the MAC of a record that is not
+    /// encrypted but protected.
+    pub(super) fn take_first(&mut self, mut tell: impl FnMut(Message<'_>)) {
+        if let Some((number, body, _)) = cut(&self.kept) {
+            tell(Message::Whole(number, body));
+        }
+        self.clear();
+    }
+
+    /// Hands out the whole messages, in order.
+    pub(super) fn drain(&mut self, mut tell: impl FnMut(Message<'_>)) {
+        self.lost = false;
+        if self.skip == 0
+            && let Some(number) = self.skipped.take()
+        {
+            tell(Message::Skipped(number));
+        }
+        let mut rest = self.kept.as_slice();
+        while let Some((number, body, behind)) = cut(rest) {
+            if !handshake_exists(number) {
+                self.lose();
+                return;
+            }
+            tell(Message::Whole(number, body));
+            rest = behind;
+        }
+        if let Some(&[number, a, b, c]) = rest.first_chunk::<4>() {
+            let len = len24([a, b, c]);
+            if !handshake_exists(number) {
+                self.lose();
+                return;
+            }
+            if len > MAX_MESSAGE {
+                self.skip = (4 + len).saturating_sub(rest.len());
+                self.skipped = Some(number);
+                rest = &[];
+            }
+        }
+        if rest.is_empty() {
+            self.kept = Vec::new();
+        } else {
+            let done = self.kept.len() - rest.len();
+            self.kept.drain(..done);
+        }
+    }
+}
+
+/// The first message: its number, its content, and what stands behind it.
+fn cut(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&[number, a, b, c], rest) = bytes.split_first_chunk::<4>()?;
+    let (body, behind) = rest.split_at_checked(len24([a, b, c]))?;
+    Some((number, body, behind))
+}
+
+fn len24([a, b, c]: [u8; 3]) -> usize {
+    usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c)
+}

@@ -1,0 +1,396 @@
+//! What one connection's TLS has come to: from records and messages of both directions to events.
+//!
+//! While the handshake is in clear, what it needs is kept in a box; afterwards a few flags remain.
+
+use crate::event::Direction;
+use crate::time::Timestamp;
+
+use super::certificate::chain;
+use super::event::{Alert, Handshake, Record, TlsEvent, TlsHow};
+use super::hello::{Offer, client_hello, key_exchange_group, server_hello, ssl2_client_hello};
+use super::messages::{Message, Messages};
+use super::names::is_tls13;
+
+/// Shortest record that a Finished of TLS 1.3 fits in: header of 4, SHA-256, type, tag of CCM_8.
+const SHORTEST_FINISHED: u32 = 4 + 32 + 1 + 8;
+
+/// How far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// The handshake goes on.
+    Open,
+    /// Both sides have finished it.
+    Established,
+    /// We came too late to see it, or can't follow it.
+    Unknown,
+}
+
+/// What is remembered of one side.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Side {
+    /// A record came.
+    pub(super) spoke: bool,
+    /// Bytes are missing.
+    pub(super) gap: bool,
+    /// It sent ChangeCipherSpec; from there on TLS 1.2 encrypts.
+    pub(super) changed: bool,
+    /// It sent its Finished, as far as can be told.
+    pub(super) finished: bool,
+    /// It sent application data, so called.
+    pub(super) data: bool,
+    /// It went on with something that is no TLS.
+    pub(super) broken: bool,
+    /// Number of its last handshake message in clear.
+    pub(super) last: Option<u8>,
+    /// First two bytes of the alert at hand.
+    alert: [u8; 2],
+    alert_have: u8,
+}
+
+/// What the handshake needs.
+#[derive(Default)]
+pub(super) struct Hand {
+    messages: [Messages; 2],
+    offer: Option<Offer>,
+    sni: Option<String>,
+    pub(super) retry: bool,
+    pub(super) server_hello: bool,
+    /// The server sent what only a full handshake of TLS 1.2 has.
+    full: bool,
+    resumed: Option<bool>,
+    /// The last alert: by whom, and level and description if in clear.
+    pub(super) alert: Option<(Direction, Option<(u8, u8)>)>,
+}
+
+pub(super) struct Session {
+    pub(super) how: TlsHow,
+    pub(super) progress: Progress,
+    /// Who sent the ClientHello, or got the ServerHello: not always TCP's client.
+    pub(super) client: Option<Direction>,
+    /// As the server chose; 0 until then.
+    pub(super) version: u16,
+    cipher: u16,
+    encrypts: bool,
+    pub(super) sides: [Side; 2],
+    pub(super) hand: Option<Box<Hand>>,
+}
+
+type Tell<'t> = &'t mut dyn FnMut(TlsEvent);
+
+impl Session {
+    pub(super) fn new(how: TlsHow) -> Self {
+        Self {
+            how,
+            progress: Progress::Open,
+            client: None,
+            version: 0,
+            cipher: 0,
+            encrypts: true,
+            sides: [Side::default(); 2],
+            hand: Some(Box::default()),
+        }
+    }
+
+    pub(super) const fn side(&self, direction: Direction) -> &Side {
+        let [to_server, to_client] = &self.sides;
+        match direction {
+            Direction::ToServer => to_server,
+            Direction::ToClient => to_client,
+        }
+    }
+
+    pub(super) const fn side_mut(&mut self, direction: Direction) -> &mut Side {
+        of(&mut self.sides, direction)
+    }
+
+    /// The handshake can't be followed.
+    pub(super) fn give_up(&mut self) {
+        self.progress = Progress::Unknown;
+        self.hand = None;
+    }
+
+    /// Bytes of the payload of a record of this direction.
+    pub(super) fn payload(&mut self, direction: Direction, content_type: u8, bytes: &[u8]) {
+        match content_type {
+            21 => {
+                let side = self.side_mut(direction);
+                for &byte in bytes.iter().take(2) {
+                    if let Some(slot) = side.alert.get_mut(usize::from(side.alert_have)) {
+                        *slot = byte;
+                        side.alert_have += 1;
+                    }
+                }
+            }
+            22 if !self.hidden(direction) => {
+                if let Some(hand) = &mut self.hand {
+                    of(&mut hand.messages, direction).payload(bytes);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What was told of the record at hand is incomplete or wrong.
+    pub(super) fn lost(&mut self, direction: Direction) {
+        let side = self.side_mut(direction);
+        side.gap = true;
+        side.alert_have = 0;
+        if let Some(hand) = &mut self.hand {
+            of(&mut hand.messages, direction).lose();
+        }
+    }
+
+    /// A record is over; its payload has been given before. `now` is the time of its last byte.
+    pub(super) fn record(&mut self, mut record: Record, now: Timestamp, tell: Tell<'_>) {
+        let direction = record.direction;
+        let payload = record.len.saturating_sub(5);
+        self.side_mut(direction).spoke = true;
+        let alert = if record.content_type == 21 {
+            self.take_alert(direction, payload)
+        } else {
+            None
+        };
+        record.encrypted = match record.content_type {
+            20 => payload != 1,
+            21 => alert.is_none(),
+            22 => !self.readable(&record),
+            23 => self.encrypts,
+            _ => self.hidden(direction),
+        };
+        tell(TlsEvent::Record(record));
+        match record.content_type {
+            20 if payload == 1 => self.changed(direction),
+            21 => self.alert(record, alert, tell),
+            22 => self.handshake(&record, tell),
+            23 => self.data(record, payload, tell),
+            _ => {}
+        }
+        self.establish(now, tell);
+    }
+
+    /// Whether this side encrypts its handshake records and alerts by now. Not so in TLS 1.3, where what is
+    /// encrypted says to be application data.
+    fn hidden(&self, direction: Direction) -> bool {
+        self.encrypts && self.version != 0 && !is_tls13(self.version) && self.side(direction).changed
+    }
+
+    /// Level and description. An alert of two bytes is in clear: encryption would have added to it.
+    fn take_alert(&mut self, direction: Direction, payload: u32) -> Option<(u8, u8)> {
+        let protected = !self.encrypts;
+        let side = self.side_mut(direction);
+        let have = std::mem::take(&mut side.alert_have);
+        let [level, description] = side.alert;
+        (have == 2 && (payload == 2 || protected) && matches!(level, 1 | 2)).then_some((level, description))
+    }
+
+    /// Whether the handshake record that is over is in clear; if not, its payload is forgotten.
+    fn readable(&mut self, record: &Record) -> bool {
+        let direction = record.direction;
+        let hidden = self.hidden(direction);
+        let changed = self.side(direction).changed;
+        let (version, encrypts) = (self.version, self.encrypts);
+        let Some(hand) = &mut self.hand else {
+            return !encrypts;
+        };
+        let messages = of(&mut hand.messages, direction);
+        if !record.whole {
+            messages.lose();
+            return !changed;
+        }
+        // Before the server's choice is known, what follows ChangeCipherSpec is a Finished of TLS 1.2 or, in
+        // TLS 1.3, where it means nothing, another hello (RFC 8446, appendix D.4).
+        let plausible = !hidden
+            && if changed && version == 0 {
+                matches!(messages.first(), Some(1 | 2)) && messages.tiles()
+            } else {
+                messages.plausible()
+            };
+        if !plausible {
+            messages.lose();
+        }
+        plausible
+    }
+
+    fn changed(&mut self, direction: Direction) {
+        if !is_tls13(self.version) {
+            self.side_mut(direction).changed = true;
+            if let Some(hand) = &mut self.hand {
+                of(&mut hand.messages, direction).clear();
+            }
+        }
+    }
+
+    fn alert(&mut self, record: Record, level_description: Option<(u8, u8)>, tell: Tell<'_>) {
+        if let Some(hand) = &mut self.hand {
+            hand.alert = Some((record.direction, level_description));
+        }
+        tell(TlsEvent::Alert(Alert {
+            time: record.time,
+            direction: record.direction,
+            level_description,
+        }));
+    }
+
+    fn handshake(&mut self, record: &Record, tell: Tell<'_>) {
+        let direction = record.direction;
+        let changed = self.side(direction).changed && !is_tls13(self.version);
+        if changed && (record.encrypted || !self.encrypts) {
+            self.side_mut(direction).finished = true;
+        }
+        let Some(hand) = &mut self.hand else {
+            return;
+        };
+        if record.encrypted || !record.whole {
+            return;
+        }
+        let ssl2 = record.version == 2;
+        let mut messages = std::mem::take(of(&mut hand.messages, direction));
+        if ssl2 {
+            self.ssl2_hello(&messages, record, tell);
+            messages.clear();
+        } else if changed && !self.encrypts {
+            messages.take_first(|message| self.message(message, record, tell));
+        } else {
+            messages.drain(|message| self.message(message, record, tell));
+        }
+        if let Some(hand) = &mut self.hand {
+            *of(&mut hand.messages, direction) = messages;
+        }
+    }
+
+    fn ssl2_hello(&mut self, messages: &Messages, record: &Record, tell: Tell<'_>) {
+        let message = match ssl2_client_hello(messages.kept()) {
+            Some((hello, offer)) => {
+                self.client = Some(record.direction);
+                if let Some(hand) = &mut self.hand {
+                    hand.offer = Some(offer);
+                }
+                Handshake::ClientHello(hello)
+            }
+            None => Handshake::Other(messages.first().unwrap_or_default()),
+        };
+        self.side_mut(record.direction).last = messages.first();
+        tell(TlsEvent::Handshake {
+            time: record.time,
+            direction: record.direction,
+            message,
+        });
+    }
+
+    fn message(&mut self, message: Message<'_>, record: &Record, tell: Tell<'_>) {
+        let direction = record.direction;
+        let (number, body) = match message {
+            Message::Whole(number, body) => (number, Some(body)),
+            Message::Skipped(number) => (number, None),
+        };
+        self.side_mut(direction).last = Some(number);
+        match number {
+            1 => self.client = self.client.or(Some(direction)),
+            2 => self.client = self.client.or(Some(direction.reverse())),
+            _ => {}
+        }
+        let message = body.and_then(|body| self.read(number, body, record));
+        tell(TlsEvent::Handshake {
+            time: record.time,
+            direction,
+            message: message.unwrap_or(Handshake::Other(number)),
+        });
+    }
+
+    /// A message as far as it interests us. `None` if it does not, or can't be read.
+    fn read(&mut self, number: u8, body: &[u8], record: &Record) -> Option<Handshake> {
+        let from_server = self.client == Some(record.direction.reverse());
+        let hand = self.hand.as_mut()?;
+        hand.full |= from_server && matches!(number, 11 | 12 | 14);
+        match number {
+            1 => {
+                let (hello, offer) = client_hello(body)?;
+                hand.sni.clone_from(&hello.sni);
+                hand.offer = Some(offer);
+                Some(Handshake::ClientHello(hello))
+            }
+            2 => {
+                let hello = server_hello(body, hand.offer.as_ref())?;
+                hand.retry = hello.retry;
+                hand.server_hello = !hello.retry;
+                hand.resumed = hello.resumed;
+                self.version = hello.version;
+                self.cipher = hello.cipher;
+                self.encrypts = hello.encrypts;
+                Some(Handshake::ServerHello(hello))
+            }
+            11 => {
+                let sni = hand.sni.as_deref().filter(|_| from_server);
+                chain(body, record.time, sni).map(Handshake::Certificates)
+            }
+            12 => Some(Handshake::ServerKeyExchange {
+                group: key_exchange_group(body, self.cipher),
+            }),
+            13 => Some(Handshake::CertificateRequest),
+            _ => None,
+        }
+    }
+
+    /// A record of application data, so called: in TLS 1.3 the encrypted handshake too.
+    fn data(&mut self, record: Record, payload: u32, tell: Tell<'_>) {
+        let direction = record.direction;
+        let first = !std::mem::replace(&mut self.side_mut(direction).data, true);
+        if self.progress != Progress::Open {
+            return;
+        }
+        let (Some(client), Some(hand)) = (self.client, &self.hand) else {
+            self.give_up();
+            return;
+        };
+        let early = hand.offer.as_ref().is_some_and(|offer| offer.early_data);
+        let counts_later = is_tls13(self.version) || (self.version == 0 && early);
+        if direction != client || !counts_later {
+            self.side_mut(direction).finished = true;
+        } else if hand.server_hello {
+            // The client's Finished says that it has seen the server's. What is too short for one is, as the
+            // first thing a client encrypts, an alert.
+            if payload >= SHORTEST_FINISHED || self.side(direction).gap {
+                for side in &mut self.sides {
+                    side.finished = true;
+                }
+            } else if first && !early && matches!(payload, 11 | 19) {
+                self.alert(record, None, tell);
+            }
+        }
+    }
+
+    fn establish(&mut self, time: Timestamp, tell: Tell<'_>) {
+        let [to_server, to_client] = self.sides;
+        if self.progress == Progress::Open && to_server.finished && to_client.finished {
+            let resumed = self.resumed();
+            self.progress = Progress::Established;
+            self.hand = None;
+            tell(TlsEvent::Established { time, resumed });
+        }
+    }
+
+    fn resumed(&self) -> Option<bool> {
+        let hand = self.hand.as_ref()?;
+        if is_tls13(self.version) {
+            return hand.resumed;
+        }
+        if hand.full {
+            return Some(false);
+        }
+        // Without certificate, key exchange and ServerHelloDone it is the short handshake (RFC 5246, section 7.3).
+        let server = self.side(self.client?.reverse());
+        if hand.server_hello && !server.gap {
+            Some(true)
+        } else {
+            hand.resumed
+        }
+    }
+}
+
+/// The one of two that belongs to a direction.
+pub(super) const fn of<T>([to_server, to_client]: &mut [T; 2], direction: Direction) -> &mut T {
+    match direction {
+        Direction::ToServer => to_server,
+        Direction::ToClient => to_client,
+    }
+}

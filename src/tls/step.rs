@@ -1,0 +1,98 @@
+//! In which step a handshake stopped, in plain words. Says only what was seen.
+
+use crate::event::Direction;
+
+use super::event::TlsHow;
+use super::names::{alert_name, handshake_name, is_tls13};
+use super::session::{Hand, Progress, Session};
+
+/// Where the handshake stands. `None` if it is over, or if too little was seen to say.
+pub(super) fn step(session: &Session) -> Option<String> {
+    let hand = match (session.progress, &session.hand) {
+        (Progress::Open, Some(hand)) => hand,
+        _ => return None,
+    };
+    let (mut words, missing) = match session.client {
+        None => before_hello(session)?,
+        Some(client) => after_hello(session, hand, client)?,
+    };
+    if let Some((direction, alert)) = hand.alert {
+        let who = match session.client {
+            Some(client) if client == direction => "the client",
+            Some(_) => "the server",
+            None if direction == Direction::ToServer => "the client",
+            None => "the server",
+        };
+        let what = alert.map_or("an encrypted alert".into(), |(_, description)| {
+            alert_name(description)
+        });
+        words.push_str(&format!("; {who} sent {what}"));
+    }
+    if missing {
+        words.push_str("; bytes are missing");
+    }
+    Some(words)
+}
+
+type Words = (String, bool);
+
+fn before_hello(session: &Session) -> Option<Words> {
+    let [client, server] = session.sides;
+    let words = if client.broken {
+        "something that is no TLS came instead of a ClientHello"
+    } else if session.how == TlsHow::Found || client.spoke || server.data {
+        return None;
+    } else if server.broken {
+        "something that is no TLS came from the server, and no ClientHello"
+    } else {
+        "no ClientHello came"
+    };
+    Some((words.into(), client.gap || server.gap))
+}
+
+fn after_hello(session: &Session, hand: &Hand, client: Direction) -> Option<Words> {
+    let server = session.side(client.reverse());
+    let client = session.side(client);
+    let missing = client.gap || server.gap;
+    let last = |number: Option<u8>| number.map_or("first records".into(), handshake_name);
+    let words: String = if server.broken {
+        "the server went on with something that is no TLS".into()
+    } else if client.broken {
+        "the client went on with something that is no TLS".into()
+    } else if !hand.server_hello && hand.retry {
+        match client.last {
+            Some(1) if client.changed || client.spoke => {
+                "no ServerHello followed the HelloRetryRequest".into()
+            }
+            _ => "no second ClientHello followed the HelloRetryRequest".into(),
+        }
+    } else if !hand.server_hello {
+        // A client that goes on has been answered: only its side was captured.
+        if client.finished || client.changed && !server.spoke {
+            return None;
+        }
+        "no ServerHello answered the ClientHello".into()
+    } else if is_tls13(session.version) {
+        if !server.data {
+            "nothing followed the ServerHello from the server".into()
+        } else if client.spoke {
+            "the client did not finish".into()
+        } else {
+            return None;
+        }
+    } else if client.finished {
+        "the client finished, the server did not".into()
+    } else if server.finished && !client.spoke {
+        return None;
+    } else if server.finished {
+        "the server finished, the client did not".into()
+    } else if server.last == Some(14) {
+        match client.last {
+            Some(1) | None => "the client did not go on after the ServerHelloDone".into(),
+            number => format!("the client stopped after its {}", last(number)),
+        }
+    } else {
+        format!("the server stopped after its {}", last(server.last))
+    };
+    Some((words, missing))
+}
