@@ -11,5 +11,7 @@ pub mod event;
 pub mod flow;
 pub mod mail;
 pub mod output;
+pub mod privileges;
+pub mod signals;
 pub mod time;
 pub mod tls;

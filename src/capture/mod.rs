@@ -3,12 +3,19 @@
 //! Everything here yields [`Packet`]s in order and knows nothing of TCP.
 
 mod bytes;
+mod device;
 mod file;
 mod filter;
 mod format;
+pub mod interfaces;
+mod live;
+mod ring;
+mod write;
 
 pub use file::FileSource;
 pub use filter::Filter;
+pub use live::{LiveOptions, LiveSource, LiveStats};
+pub use write::{PacketWriter, WriteError, WriteOptions};
 
 use std::path::PathBuf;
 

@@ -1,0 +1,395 @@
+//! Live capture: libpcap on a thread of its own, which does nothing but empty the kernel's buffer into the ring.
+//!
+//! The thread begins with the first `next()`, so that it inherits what the run has been reduced to by then: user,
+//! capabilities, sandbox. Only with `wait` it keeps CAP_NET_RAW in reserve, which reopening an interface takes; the
+//! thread that parses has none of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::device::{Device, Lost};
+use super::interfaces::{self, Presence};
+use super::ring::{Drainer, Filler, Received, ring};
+use super::{CaptureError, LinkType, Next, Source};
+use crate::privileges;
+use crate::time::Timestamp;
+
+/// Bytes of packets that wait for the program while a terminal or disk is slow.
+const RING: usize = 64 << 20;
+
+/// `Next::Idle` comes so often when nothing else does.
+const IDLE: Duration = Duration::from_millis(100);
+
+/// The thread looks so often whether it is to stop.
+const PULSE: Duration = Duration::from_millis(50);
+
+/// … and so often for room in the ring while it holds packets that could not be handed over.
+const RETRY: Duration = Duration::from_millis(2);
+
+/// Counters and the interface's state are looked at so often.
+const CHECK: Duration = Duration::from_millis(250);
+
+/// How long an absent interface is left alone before the next look.
+const ABSENCE: Duration = Duration::from_millis(200);
+
+/// At the end, the kernel's buffer is empty when nothing came for so long (a block of it is given to us when it is
+/// full or `device::RETIRE` old) …
+const QUIET: Duration = Duration::from_millis(40);
+
+/// … and what comes faster than we read it is left after so long.
+const LONGEST_DRAIN: Duration = Duration::from_secs(3);
+
+/// What to capture, and how.
+#[derive(Debug, Clone)]
+pub struct LiveOptions {
+    /// The interface, or `any`.
+    pub interface: String,
+    /// See also what is not for this machine. Never asked for on `any`.
+    pub promiscuous: bool,
+    /// Bytes kept of each packet.
+    pub snaplen: u32,
+    /// The kernel's buffer, in bytes.
+    pub buffer_size: u32,
+    /// For a console: hand each packet over within about 5 ms rather than 20.
+    pub immediate: bool,
+    /// Wait for the interface to appear, and to come back.
+    pub wait: bool,
+}
+
+/// What became of the packets so far. Nothing here wraps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LiveStats {
+    /// Packets that passed the filter and were read from the kernel, those in `dropped_by_us` included.
+    pub seen: u64,
+    /// Lost because the kernel's buffer was full.
+    pub dropped_by_kernel: u64,
+    /// Lost in the interface or its driver, filter or not; where the system tells.
+    pub dropped_by_interface: u64,
+    /// Read, but thrown away because processing was too slow.
+    pub dropped_by_us: u64,
+}
+
+/// What the thread and the source share.
+#[derive(Debug, Default)]
+struct Shared {
+    seen: AtomicU64,
+    by_kernel: AtomicU64,
+    by_interface: AtomicU64,
+    by_us: AtomicU64,
+    /// Nobody wants packets any more, not even those that are there.
+    abandoned: AtomicBool,
+}
+
+/// Packets from an interface while they pass.
+#[derive(Debug)]
+pub struct LiveSource {
+    link_type: LinkType,
+    /// Until the first `next()`.
+    capturer: Option<Capturer>,
+    thread: Option<JoinHandle<()>>,
+    drainer: Drainer,
+    shared: Arc<Shared>,
+    interface: String,
+    warnings: Vec<String>,
+    ended: bool,
+}
+
+impl LiveSource {
+    /// Opens the interface, which takes privileges: drop them after this and before the first `next()`. The kernel
+    /// gathers packets from here on. With `wait`, blocks until the interface is there and up; a stop while
+    /// waiting gives a source that is at its end.
+    ///
+    /// When `stop` is set, what the kernel held at that moment is still given, then `End`.
+    ///
+    /// # Errors
+    /// [`CaptureError::Filter`]; [`CaptureError::Live`] naming the interface, with what to do about it.
+    pub fn open(options: &LiveOptions, filter: &str, stop: Arc<AtomicBool>) -> Result<Self, CaptureError> {
+        let mut warnings = Vec::new();
+        let device = loop {
+            match interfaces::presence(&options.interface) {
+                Some((Presence::Missing | Presence::Down, _)) if options.wait => {
+                    if warnings.is_empty() {
+                        eprintln!("flowdump: waiting for {}", options.interface);
+                        warnings.push(format!("{}: capturing since it came", options.interface));
+                    }
+                    if stop.load(Ordering::Relaxed) {
+                        break None;
+                    }
+                    std::thread::sleep(ABSENCE);
+                }
+                _ => break Some(Device::open(options, filter)?),
+            }
+        };
+        let (filler, drainer) = ring(RING);
+        let shared = Arc::<Shared>::default();
+        let link_type = device.as_ref().map_or(LinkType::ETHERNET, Device::link_type);
+        let ended = device.is_none();
+        let capturer = device.map(|device| Capturer {
+            device,
+            options: options.clone(),
+            filter: filter.to_owned(),
+            filler,
+            shared: Arc::clone(&shared),
+            stop,
+        });
+        let interface = options.interface.clone();
+        Ok(Self {
+            link_type,
+            capturer,
+            thread: None,
+            drainer,
+            shared,
+            interface,
+            warnings,
+            ended,
+        })
+    }
+
+    /// What packets begin with. With `wait` an interface that comes back may begin them otherwise: each packet
+    /// has its own.
+    pub fn link_type(&self) -> LinkType {
+        self.link_type
+    }
+
+    /// Whether times are finer than microseconds.
+    pub fn nanoseconds(&self) -> bool {
+        super::device::NANOSECONDS
+    }
+
+    /// What became of the packets so far, at most a quarter of a second old; exact after the end.
+    pub fn stats(&self) -> LiveStats {
+        LiveStats {
+            seen: self.shared.seen.load(Ordering::Relaxed),
+            dropped_by_kernel: self.shared.by_kernel.load(Ordering::Relaxed),
+            dropped_by_interface: self.shared.by_interface.load(Ordering::Relaxed),
+            dropped_by_us: self.shared.by_us.load(Ordering::Relaxed),
+        }
+    }
+
+    fn live_error(&self, reason: String) -> CaptureError {
+        CaptureError::Live {
+            interface: self.interface.clone(),
+            reason,
+        }
+    }
+
+    /// Starts the thread, the first time.
+    fn begin(&mut self) -> Result<(), CaptureError> {
+        let Some(capturer) = self.capturer.take() else {
+            return Ok(());
+        };
+        let waits = capturer.options.wait;
+        let thread = std::thread::Builder::new()
+            .name("capture".into())
+            .spawn(move || capturer.run());
+        self.thread =
+            Some(thread.map_err(|error| self.live_error(format!("no thread to capture on: {error}")))?);
+        if waits {
+            // The thread has its own copy by now.
+            privileges::forget_capture();
+        }
+        Ok(())
+    }
+
+    /// Ends the thread and takes what its counters came to.
+    fn end(&mut self) {
+        self.ended = true;
+        self.shared.abandoned.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // A panic there shows as `Received::Abandoned`.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Source for LiveSource {
+    fn next(&mut self) -> Result<Next<'_>, CaptureError> {
+        if self.ended {
+            return Ok(Next::End);
+        }
+        self.begin()?;
+        while !self.drainer.advance() {
+            match self.drainer.receive(IDLE) {
+                Received::Packets => {}
+                Received::Warning(sentence) => self.warnings.push(sentence),
+                Received::Nothing => return Ok(Next::Idle(now())),
+                Received::End => {
+                    self.end();
+                    return Ok(Next::End);
+                }
+                Received::Lost(error) => {
+                    self.end();
+                    return Err(error);
+                }
+                Received::Abandoned => {
+                    self.end();
+                    return Err(self.live_error("the capture thread ended unexpectedly".into()));
+                }
+            }
+        }
+        Ok(self.drainer.packet().map_or(Next::End, Next::Packet))
+    }
+
+    fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
+    }
+}
+
+impl Drop for LiveSource {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// The thread's own.
+#[derive(Debug)]
+struct Capturer {
+    device: Device,
+    options: LiveOptions,
+    filter: String,
+    filler: Filler,
+    shared: Arc<Shared>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Capturer {
+    fn run(mut self) {
+        loop {
+            let lost = self.capture();
+            let until = if lost.is_some() { None } else { Some(now()) };
+            self.drain(until);
+            self.count();
+            let Some(lost) = lost else {
+                return self.filler.end();
+            };
+            let name = &self.options.interface;
+            if !self.options.wait {
+                let error = CaptureError::Live {
+                    interface: name.clone(),
+                    reason: lost.reason(),
+                };
+                return self.filler.lost(error);
+            }
+            self.filler
+                .warn(format!("{name}: {}; waiting for it to come back", lost.reason()));
+            match self.reopened() {
+                Ok(Some(device)) => self.device = device,
+                Ok(None) => return self.filler.end(),
+                Err(error) => return self.filler.lost(error),
+            }
+            self.filler.warn(format!("{}: is back", self.options.interface));
+        }
+    }
+
+    fn stopping(&self) -> bool {
+        self.stop.load(Ordering::Relaxed) || self.shared.abandoned.load(Ordering::Relaxed)
+    }
+
+    /// Until the end is asked for (`None`) or the interface is lost.
+    fn capture(&mut self) -> Option<Lost> {
+        let mut checked = Instant::now();
+        while !self.stopping() {
+            let (filler, shared, link_type) = (&mut self.filler, &self.shared, self.device.link_type());
+            let taken = self.device.read(|time, wire_len, captured| {
+                shared.seen.fetch_add(1, Ordering::Relaxed);
+                if !filler.push(link_type, time, wire_len, captured) {
+                    shared.by_us.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+            let taken = match taken {
+                Ok(taken) => taken,
+                Err(lost) => return Some(lost),
+            };
+            let pending = self.filler.hand_over();
+            if checked.elapsed() >= CHECK {
+                checked = Instant::now();
+                self.count();
+                if let Some(lost) = self.device.lost() {
+                    return Some(lost);
+                }
+            }
+            if taken == 0 {
+                self.device.wait(if pending { RETRY } else { PULSE });
+            }
+        }
+        None
+    }
+
+    /// Reads what the kernel still holds: packets until that time, or all there are. Now the ring may be waited
+    /// for: nothing new is wanted that could be lost meanwhile.
+    fn drain(&mut self, until: Option<Timestamp>) {
+        let begun = Instant::now();
+        let mut last = begun;
+        let mut beyond = false;
+        while !beyond && last.elapsed() < QUIET && begun.elapsed() < LONGEST_DRAIN {
+            let (filler, shared, link_type) = (&mut self.filler, &self.shared, self.device.link_type());
+            let taken = self.device.read(|time, wire_len, captured| {
+                beyond |= until.is_some_and(|until| time > until);
+                if beyond {
+                    return;
+                }
+                shared.seen.fetch_add(1, Ordering::Relaxed);
+                while !filler.push(link_type, time, wire_len, captured) {
+                    if shared.abandoned.load(Ordering::Relaxed) || begun.elapsed() > LONGEST_DRAIN {
+                        shared.by_us.fetch_add(1, Ordering::Relaxed);
+                        break;
+                    }
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            });
+            self.filler.hand_over();
+            if self.shared.abandoned.load(Ordering::Relaxed) {
+                return;
+            }
+            if taken.is_ok_and(|taken| taken > 0) {
+                last = Instant::now();
+            } else {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        }
+    }
+
+    /// Adds what the system's counters grew by.
+    fn count(&mut self) {
+        let (by_kernel, by_interface) = self.device.dropped();
+        self.shared.by_kernel.fetch_add(by_kernel, Ordering::Relaxed);
+        self.shared
+            .by_interface
+            .fetch_add(by_interface, Ordering::Relaxed);
+    }
+
+    /// The interface once it is up again; `None`: the end was asked for.
+    fn reopened(&self) -> Result<Option<Device>, CaptureError> {
+        loop {
+            if self.stopping() {
+                return Ok(None);
+            }
+            std::thread::sleep(ABSENCE);
+            if interfaces::presence(&self.options.interface)
+                .is_none_or(|(presence, _)| presence == Presence::Up)
+            {
+                let opened = privileges::with_capture(|| Device::open(&self.options, &self.filter));
+                match opened {
+                    Ok(device) => return Ok(Some(device)),
+                    // Gone again between the look and the opening.
+                    Err(_)
+                        if !matches!(
+                            interfaces::presence(&self.options.interface),
+                            Some((Presence::Up, _))
+                        ) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+    }
+}
+
+/// The only wall clock of the program.
+fn now() -> Timestamp {
+    let since_epoch = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp::default() + since_epoch
+}

@@ -1,0 +1,475 @@
+//! `-w`: packets back into pcap files, the format that every tool reads.
+//!
+//! Names and turns of several files are tcpdump's (`-C`, `-G`, `-W`).
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{LinkType, Packet};
+use crate::time::Timestamp;
+
+/// Written to the file at once. More gathers only while the file can't be written.
+const CHUNK: usize = 64 << 10;
+
+/// While the disk is full, packets beyond this are refused.
+const MOST_HELD: usize = 4 << 20;
+
+/// What a packet waits for at the most, by the time of those that follow.
+const HELD_FOR: Duration = Duration::from_millis(500);
+
+/// When to begin a new file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WriteOptions {
+    /// Once the file is larger than so many bytes.
+    pub size: Option<u64>,
+    /// Once so much time has passed since the file's first packet.
+    pub every: Option<Duration>,
+    /// Keep so many files: after the last one the first is written anew. They are numbered from 0, with leading
+    /// zeros, so that they sort.
+    pub count: Option<u32>,
+}
+
+/// Why a packet is not in the file.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The file could not be made or written. What was taken in before is tried again with the next call.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A pcap file holds packets of one link type.
+    #[error(
+        "{}: a pcap file holds one link type, and packets of another came (LINKTYPE {} after {}); write them one \
+         capture at a time",
+        path.display(), second.0, first.0
+    )]
+    SecondLinkType {
+        /// The file.
+        path: PathBuf,
+        /// What the file holds.
+        first: LinkType,
+        /// What came.
+        second: LinkType,
+    },
+    /// Only files have names that can be counted on.
+    #[error("standard output can't be written in several files")]
+    Rotation,
+}
+
+/// Writes packets of one link type as pcap.
+pub struct PacketWriter {
+    /// As given, without the number.
+    base: PathBuf,
+    /// The file at hand.
+    path: PathBuf,
+    out: Box<dyn Write + Send>,
+    options: WriteOptions,
+    link_type: LinkType,
+    snaplen: u32,
+    nanoseconds: bool,
+    /// Files begun before this one.
+    number: u64,
+    /// Not yet written.
+    held: Vec<u8>,
+    /// Bytes of this file, held ones included.
+    size: u64,
+    /// Time of this file's first packet.
+    first: Option<Timestamp>,
+    flushed: Timestamp,
+    lost: u64,
+}
+
+impl std::fmt::Debug for PacketWriter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PacketWriter")
+            .field("path", &self.path)
+            .field("size", &self.size)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PacketWriter {
+    /// Makes the first file, anew if it exists, readable by owner and group: it holds mail. `-` is stdout.
+    /// Times are written in microseconds, as tcpdump does unasked: see [`nanoseconds`](Self::nanoseconds).
+    ///
+    /// # Errors
+    /// [`WriteError::Io`], [`WriteError::Rotation`].
+    pub fn create(
+        path: &Path,
+        link_type: LinkType,
+        snaplen: u32,
+        options: WriteOptions,
+    ) -> Result<Self, WriteError> {
+        let standard_output = path.as_os_str() == "-";
+        if standard_output && (options.size.is_some() || options.every.is_some()) {
+            return Err(WriteError::Rotation);
+        }
+        let first = if standard_output {
+            path.to_owned()
+        } else {
+            name(path, 0, &options)
+        };
+        let out: Box<dyn Write + Send> = if standard_output {
+            Box::new(io::stdout())
+        } else {
+            Box::new(create(&first)?)
+        };
+        Ok(Self {
+            base: path.to_owned(),
+            path: first,
+            out,
+            options,
+            link_type,
+            snaplen,
+            nanoseconds: false,
+            number: 0,
+            held: Vec::with_capacity(CHUNK * 2),
+            size: 0,
+            first: None,
+            flushed: Timestamp::default(),
+            lost: 0,
+        })
+    }
+
+    /// Times in nanoseconds: the files have another magic number then, which all but old tools know. To be said
+    /// before the first packet.
+    #[must_use]
+    pub fn nanoseconds(mut self, yes: bool) -> Self {
+        self.nanoseconds = yes;
+        self
+    }
+
+    /// Writes a packet. After [`WriteError::Io`] it may be called again with the next one: what could not be
+    /// written is kept and tried again, up to a bound (see [`lost`](Self::lost)), so that a disk that was full for
+    /// a while leaves no half records behind.
+    ///
+    /// # Errors
+    /// [`WriteError`].
+    pub fn write(&mut self, packet: &Packet<'_>) -> Result<(), WriteError> {
+        if packet.link_type != self.link_type {
+            return Err(WriteError::SecondLinkType {
+                path: self.path.clone(),
+                first: self.link_type,
+                second: packet.link_type,
+            });
+        }
+        if self.is_over(packet.time) {
+            self.begin_next().inspect_err(|_| self.lost += 1)?;
+        }
+        if self.held.len() >= MOST_HELD {
+            self.flush().inspect_err(|_| self.lost += 1)?;
+        }
+        self.write_header();
+        let captured = u32::try_from(packet.captured.len()).unwrap_or(u32::MAX);
+        let unit = if self.nanoseconds { 1 } else { 1000 };
+        // The format's seconds are 32 bits, unsigned: they end in 2106.
+        for number in [
+            packet.time.seconds() as u32,
+            packet.time.subsec_nanos() / unit,
+            captured,
+            packet.wire_len.max(captured),
+        ] {
+            self.held.extend(number.to_le_bytes());
+        }
+        self.held.extend_from_slice(packet.captured);
+        self.size += 16 + u64::from(captured);
+        self.first.get_or_insert(packet.time);
+        if self.held.len() >= CHUNK || packet.time.since(self.flushed) >= HELD_FOR {
+            self.flushed = packet.time;
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Brings everything into the file. To be called several times a second while nothing comes.
+    ///
+    /// # Errors
+    /// [`WriteError::Io`]; nothing is lost, it is tried again with the next call.
+    pub fn tick(&mut self, now: Timestamp) -> Result<(), WriteError> {
+        self.write_header();
+        self.flushed = now;
+        self.flush()
+    }
+
+    /// The end: everything is in the file.
+    ///
+    /// # Errors
+    /// [`WriteError::Io`].
+    pub fn finish(mut self) -> Result<(), WriteError> {
+        self.write_header();
+        self.flush()
+    }
+
+    /// Packets that are in no file because too much waited for room on the disk already.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    fn is_over(&self, now: Timestamp) -> bool {
+        let Some(first) = self.first else { return false };
+        self.options.size.is_some_and(|most| self.size > most)
+            || self.options.every.is_some_and(|most| now.since(first) >= most)
+    }
+
+    fn begin_next(&mut self) -> Result<(), WriteError> {
+        self.flush()?;
+        let path = name(&self.base, self.number + 1, &self.options);
+        self.out = Box::new(create(&path)?);
+        self.path = path;
+        self.number += 1;
+        self.size = 0;
+        self.first = None;
+        Ok(())
+    }
+
+    /// Every file begins with it, a file without packets too.
+    fn write_header(&mut self) {
+        if self.size > 0 {
+            return;
+        }
+        let magic: u32 = if self.nanoseconds {
+            0xa1b2_3c4d
+        } else {
+            0xa1b2_c3d4
+        };
+        let (major, minor): (u16, u16) = (2, 4);
+        self.held.extend(magic.to_le_bytes());
+        self.held.extend(major.to_le_bytes());
+        self.held.extend(minor.to_le_bytes());
+        for number in [0, 0, self.snaplen, self.link_type.0] {
+            self.held.extend(number.to_le_bytes());
+        }
+        self.size = 24;
+    }
+
+    fn flush(&mut self) -> Result<(), WriteError> {
+        let mut written = 0;
+        let mut result = Ok(());
+        while let Some(rest) = self.held.get(written..).filter(|rest| !rest.is_empty()) {
+            match self.out.write(rest) {
+                Ok(0) => result = Err(io::ErrorKind::WriteZero.into()),
+                Ok(len) => {
+                    written += len;
+                    continue;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => result = Err(error),
+            }
+            break;
+        }
+        self.held.drain(..written);
+        // Standard output has a buffer of its own.
+        result
+            .and_then(|()| self.out.flush())
+            .map_err(|source| WriteError::Io {
+                path: self.path.clone(),
+                source,
+            })
+    }
+}
+
+fn create(path: &Path) -> Result<File, WriteError> {
+    let opened = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o640)
+        .open(path);
+    opened.map_err(|source| WriteError::Io {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// FILE, FILE1, FILE2 …; with a count FILE0, FILE1 … around and around, all numbers of the same width.
+fn name(base: &Path, number: u64, options: &WriteOptions) -> PathBuf {
+    let rotates = options.size.is_some() || options.every.is_some();
+    let suffix = match options.count.filter(|count| rotates && *count > 0) {
+        Some(count) => {
+            let width = (count - 1).to_string().len();
+            format!("{:0width$}", number % u64::from(count))
+        }
+        None if number == 0 => String::new(),
+        None => number.to_string(),
+    };
+    let mut name = OsString::from(base);
+    name.push(suffix);
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::{FileSource, Next, Source};
+
+    fn packet(micros: i64, captured: &[u8]) -> Packet<'_> {
+        Packet {
+            time: Timestamp::from_nanos(1_700_000_000_000_000_000 + micros * 1000 + 7),
+            link_type: LinkType::ETHERNET,
+            interface: 0,
+            captured,
+            wire_len: 2000,
+        }
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// Every packet's time and first byte.
+    fn read(path: &Path) -> Vec<(i64, u8)> {
+        let mut source = FileSource::open(&[path.to_owned()]).unwrap();
+        let mut packets = Vec::new();
+        while let Next::Packet(packet) = source.next().unwrap() {
+            assert_eq!((packet.wire_len, packet.link_type), (2000, LinkType::ETHERNET));
+            packets.push((
+                packet.time.nanos() % 1_000_000_000,
+                *packet.captured.first().unwrap(),
+            ));
+        }
+        assert_eq!(source.take_warnings(), Vec::<String>::new());
+        packets
+    }
+
+    #[test]
+    fn what_was_written_reads_back_in_microseconds_or_nanoseconds() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w.pcap");
+        for (nanoseconds, time) in [(false, 5000), (true, 5007)] {
+            let writer =
+                PacketWriter::create(&path, LinkType::ETHERNET, 1000, WriteOptions::default()).unwrap();
+            let mut writer = writer.nanoseconds(nanoseconds);
+            writer.write(&packet(5, &[42; 1000])).unwrap();
+            writer.finish().unwrap();
+            assert_eq!(read(&path), [(time, 42)]);
+        }
+    }
+
+    #[test]
+    fn a_capture_without_packets_is_a_capture() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("empty.pcap");
+        PacketWriter::create(&path, LinkType::RAW, 100, WriteOptions::default())
+            .unwrap()
+            .finish()
+            .unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), 24);
+        assert_eq!(FileSource::open(&[path]).unwrap().link_types(), [LinkType::RAW]);
+    }
+
+    #[test]
+    fn a_tick_brings_everything_into_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w.pcap");
+        let mut writer =
+            PacketWriter::create(&path, LinkType::ETHERNET, 1000, WriteOptions::default()).unwrap();
+        writer.write(&packet(1, &[1])).unwrap();
+        writer.write(&packet(2, &[2])).unwrap();
+        writer.tick(packet(100, &[]).time).unwrap();
+        assert_eq!(read(&path).len(), 2);
+    }
+
+    #[test]
+    fn packets_that_keep_coming_are_in_the_file_within_a_second() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w.pcap");
+        let mut writer =
+            PacketWriter::create(&path, LinkType::ETHERNET, 1000, WriteOptions::default()).unwrap();
+        for tenth in 0..30 {
+            writer.write(&packet(tenth * 100_000, &[0])).unwrap();
+            assert!(
+                read(&path).len() as i64 + 10 > tenth,
+                "after {tenth} tenths of a second"
+            );
+        }
+    }
+
+    #[test]
+    fn beyond_the_size_a_new_file_is_numbered_as_tcpdump_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w.pcap");
+        let options = WriteOptions {
+            size: Some(1000),
+            ..WriteOptions::default()
+        };
+        let mut writer = PacketWriter::create(&path, LinkType::ETHERNET, 1000, options).unwrap();
+        for number in 0..5 {
+            writer.write(&packet(i64::from(number), &[number; 500])).unwrap();
+        }
+        writer.finish().unwrap();
+        assert_eq!(names(folder.path()), ["w.pcap", "w.pcap1", "w.pcap2"]);
+        let files = ["w.pcap", "w.pcap1", "w.pcap2"].map(|name| read(&folder.path().join(name)));
+        let bytes = files.map(|file| file.iter().map(|(_, byte)| *byte).collect::<Vec<_>>());
+        assert_eq!(bytes, [vec![0, 1], vec![2, 3], vec![4]]);
+    }
+
+    #[test]
+    fn with_a_count_the_oldest_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w");
+        let options = WriteOptions {
+            every: Some(Duration::from_secs(1)),
+            count: Some(11),
+            ..WriteOptions::default()
+        };
+        let mut writer = PacketWriter::create(&path, LinkType::ETHERNET, 1000, options).unwrap();
+        for number in 0..13 {
+            writer
+                .write(&packet(i64::from(number) * 1_000_000, &[number]))
+                .unwrap();
+        }
+        writer.finish().unwrap();
+        let names = names(folder.path());
+        assert_eq!((names.len(), names.first().unwrap().as_str()), (11, "w00"));
+        let first_byte = |name: &str| read(&folder.path().join(name)).first().unwrap().1;
+        assert_eq!(["w00", "w01", "w02", "w10"].map(first_byte), [11, 12, 2, 10]);
+    }
+
+    #[test]
+    fn a_second_link_type_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w");
+        let mut writer = PacketWriter::create(&path, LinkType::RAW, 100, WriteOptions::default()).unwrap();
+        let error = writer.write(&packet(0, &[1])).unwrap_err();
+        assert!(error.to_string().contains("one link type"), "{error}");
+    }
+
+    #[test]
+    fn standard_output_is_one_file() {
+        let options = WriteOptions {
+            size: Some(1),
+            ..WriteOptions::default()
+        };
+        let error = PacketWriter::create(Path::new("-"), LinkType::RAW, 100, options).unwrap_err();
+        assert!(matches!(error, WriteError::Rotation));
+    }
+
+    #[test]
+    fn a_full_disk_is_an_error_and_what_was_taken_in_is_not_doubled_later() {
+        let options = WriteOptions::default();
+        let mut writer =
+            PacketWriter::create(Path::new("/dev/full"), LinkType::ETHERNET, 100, options).unwrap();
+        writer.write(&packet(0, &[1])).unwrap_err();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w");
+        writer.out = Box::new(create(&path).unwrap());
+        writer.write(&packet(1, &[2])).unwrap();
+        writer.finish().unwrap();
+        assert_eq!(
+            read(&path).iter().map(|(_, byte)| *byte).collect::<Vec<_>>(),
+            [1, 2]
+        );
+    }
+}
