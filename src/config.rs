@@ -1,18 +1,29 @@
 //! What a run is to do, resolved from the arguments as typed, the environment and the terminal.
 //!
-//! Nothing past `main` sees the arguments. Everything that can be wrong about them is said here,
-//! before anything is opened or created.
+//! Nothing past `main` sees the arguments. Everything that can be wrong about them is said here, before
+//! anything is opened or created.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::capture::{LiveOptions, WriteOptions};
+use crate::capture::{CaptureError, LiveOptions, WriteOptions, default_interface};
 use crate::cli::{Args, BodyLines, Rotate, TimeMode, TlsMode, When};
 use crate::decode::DecodeOptions;
 use crate::flow::FlowOptions;
-use crate::output::{Body, ConsoleOptions, FilesOptions, Namer, TimeStyle, TlsStyle};
+use crate::output::{
+    Body, ConsoleOptions, FilesOptions, Namer, Palette, Rotation, Show, TemplateError, TimeStyle, TlsStyle, Unprintable,
+};
+
+/// The most that `--min-gap` can be: no sequence number makes a larger hole in a file.
+const LARGEST_GAP: u64 = 16 << 20;
+
+/// Files open at once, where the system allows it.
+const OPEN_FILES: usize = 512;
+
+/// An unfinished line is shown, and what was gathered for a file written, after this time.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Where packets come from.
 #[derive(Debug, Clone)]
@@ -38,18 +49,296 @@ pub struct Config {
     pub console: Option<ConsoleOptions>,
     /// Streams as files.
     pub files: Option<FilesOptions>,
-    /// The table of mail sessions.
-    pub summary: Option<SummaryConfig>,
-    /// JSON Lines, `-` for stdout.
-    pub json: Option<PathBuf>,
     /// The packets, `-` for stdout.
     pub write: Option<(PathBuf, WriteOptions)>,
-    /// Stop after this time.
+    /// Bytes kept of each direction.
+    pub max_bytes: Option<u64>,
+    /// Stop a live capture after this time.
     pub duration: Option<Duration>,
     /// Become this user; `None` is who called sudo.
     pub user: Option<String>,
     /// Errors only.
     pub quiet: bool,
-    /// 0, 1 or 2.
-    pub verbose: u8,
+    /// A bar on stderr shows how far a file has been read.
+    pub progress: bool,
+}
+
+/// What is wrong with the arguments.
+#[derive(Debug, thiserror::Error)]
+pub enum UsageError {
+    /// `-F`, `-T`.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// `-l` alone.
+    #[error("-l: the remaining arguments are capture files, and there is none")]
+    NoFiles,
+    /// More than one output on stdout.
+    #[error("{0} and {1} can't both write to standard output")]
+    OneOutput(&'static str, &'static str),
+    /// No interface to take by default.
+    #[error(transparent)]
+    Interface(#[from] CaptureError),
+    /// `-B` on a terminal, or the like.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// What of the surroundings matters.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// stdout is a terminal.
+    pub stdout_terminal: bool,
+    /// stderr is a terminal.
+    pub stderr_terminal: bool,
+    /// `NO_COLOR`.
+    pub no_color: Option<OsString>,
+    /// The locale's character set is UTF-8.
+    pub utf8: bool,
+    /// The time now, as a file name has it.
+    pub start: String,
+}
+
+impl Surroundings {
+    /// The surroundings of this process.
+    pub fn here() -> Self {
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+            .into_iter()
+            .filter_map(std::env::var_os)
+            .find(|value| !value.is_empty())
+            .unwrap_or_default()
+            .to_string_lossy()
+            .to_ascii_lowercase();
+        Self {
+            stdout_terminal: std::io::stdout().is_terminal(),
+            stderr_terminal: std::io::stderr().is_terminal(),
+            no_color: std::env::var_os("NO_COLOR"),
+            utf8: locale.contains("utf-8") || locale.contains("utf8"),
+            start: chrono::Utc::now().format("%Y%m%dT%H%M%SZ").to_string(),
+        }
+    }
+}
+
+impl Config {
+    /// Resolves the arguments.
+    ///
+    /// # Errors
+    /// [`UsageError`].
+    pub fn resolve(args: Args, here: &Surroundings) -> Result<Self, UsageError> {
+        let (files_to_read, filter) = if args.list {
+            let listed = args.filter.iter().map(PathBuf::from);
+            let files: Vec<_> = args.read.iter().cloned().chain(listed).collect();
+            if files.is_empty() {
+                return Err(UsageError::NoFiles);
+            }
+            (files, String::new())
+        } else {
+            (args.read.clone(), args.filter.join(" "))
+        };
+        let live = files_to_read.is_empty();
+        let reads_stdin = files_to_read.iter().any(|path| path.as_os_str() == "-");
+        let console = args.console || args.console_bare;
+        let namer = if args.file_letters.is_some() || args.template.is_some() {
+            Namer::tcpflow(args.file_letters.as_deref().unwrap_or(""), args.template.as_deref())?
+        } else {
+            Namer::default()
+        };
+        check_stdout(&args)?;
+        let no_files = args.file_letters.as_deref().is_some_and(|letters| letters.contains('X'));
+        let other_output = console || args.summary || args.json.is_some() || args.write.is_some();
+        let wants_files = !no_files && (args.output_dir.is_some() || !other_output);
+        let files = wants_files.then(|| FilesOptions {
+            folder: args.output_dir.clone().unwrap_or_else(|| default_folder(files_to_read.first(), here)),
+            named: args.output_dir.is_some(),
+            namer,
+            min_gap: args.min_gap.min(LARGEST_GAP),
+            split_tls: !args.no_split_tls,
+            rotation: args.rotate.map(|rotate| match rotate {
+                Rotate::Day => Rotation::Day,
+                Rotate::Size(size) => Rotation::Size(size),
+            }),
+            patience: (live || reads_stdin).then_some(PATIENCE),
+            keep_going: live,
+            open_files: OPEN_FILES,
+        });
+        let progress = !live && !args.quiet && here.stderr_terminal && !(console && here.stdout_terminal);
+        let hold_most = usize::try_from(args.memory).unwrap_or(usize::MAX);
+        let flow = FlowOptions {
+            memory: hold_most,
+            max_connections: args.max_connections,
+            idle_timeout: args.idle_timeout,
+            ..FlowOptions::default()
+        };
+        Ok(Self {
+            filter,
+            decode: DecodeOptions { ignore_vlan: args.ignore_vlan, ..DecodeOptions::default() },
+            flow,
+            console: console.then(|| console_options(&args, here)),
+            files,
+            write: args.write.clone().map(|path| {
+                let options =
+                    WriteOptions { size: args.write_size, every: args.write_every, count: args.write_count };
+                (path, options)
+            }),
+            max_bytes: args.max_bytes,
+            duration: args.duration,
+            user: args.relinquish_privileges.clone(),
+            quiet: args.quiet,
+            progress,
+            input: if live { Input::Live(live_options(&args, console)?) } else { Input::Files(files_to_read) },
+        })
+    }
+}
+
+fn live_options(args: &Args, console: bool) -> Result<LiveOptions, UsageError> {
+    let interface = match &args.interface {
+        Some(interface) => interface.clone(),
+        None => default_interface()?,
+    };
+    Ok(LiveOptions {
+        interface,
+        promiscuous: !args.no_promiscuous,
+        snaplen: args.snaplen,
+        buffer_size: args.buffer_size,
+        immediate: console,
+        wait: args.wait,
+    })
+}
+
+fn check_stdout(args: &Args) -> Result<(), UsageError> {
+    let is_stdout = |path: &Option<PathBuf>| path.as_deref().map(Path::as_os_str) == Some(OsStr::new("-"));
+    let takers = [
+        ("-c", args.console || args.console_bare),
+        ("--json", is_stdout(&args.json)),
+        ("-w -", is_stdout(&args.write)),
+    ];
+    let mut taken = takers.iter().filter(|(_, takes)| *takes).map(|(name, _)| *name);
+    match (taken.next(), taken.next()) {
+        (Some(first), Some(second)) => Err(UsageError::OneOutput(first, second)),
+        (Some(first @ ("--json" | "-w -")), None) if args.summary => Err(UsageError::OneOutput(first, "--summary")),
+        _ => Ok(()),
+    }
+}
+
+fn console_options(args: &Args, here: &Surroundings) -> ConsoleOptions {
+    let no_color = here.no_color.as_deref().is_some_and(|value| !value.is_empty());
+    let colour = match args.color {
+        _ if args.colour => true,
+        Some(When::Always) => true,
+        Some(When::Never) => false,
+        Some(When::Auto) => here.stdout_terminal && !no_color,
+        // Raw bytes are for programs.
+        None => !no_color && !args.binary,
+    };
+    let unprintable = if args.strip { Unprintable::Dot } else { Unprintable::Escape };
+    ConsoleOptions {
+        palette: if colour { Palette::colours() } else { Palette::none() },
+        time: match args.time {
+            TimeMode::Utc => TimeStyle::Utc,
+            TimeMode::Local => TimeStyle::Local,
+            TimeMode::Relative => TimeStyle::Relative,
+            TimeMode::Delta => TimeStyle::Delta,
+            TimeMode::None => TimeStyle::None,
+        },
+        prefix: !args.console_bare,
+        show: match (args.hex, args.binary) {
+            (true, _) => Show::Hex,
+            (_, true) => Show::Raw,
+            _ => Show::Lines(unprintable),
+        },
+        tls: match args.tls {
+            TlsMode::Records => TlsStyle::Records,
+            TlsMode::Raw => TlsStyle::Raw,
+            TlsMode::Hide => TlsStyle::Hide,
+        },
+        body: match args.body {
+            Some(BodyLines::Lines(lines)) => Body::Lines(lines),
+            Some(BodyLines::All) => Body::All,
+            Some(BodyLines::None) => Body::Lines(0),
+            None if here.stdout_terminal => Body::Lines(20),
+            None => Body::All,
+        },
+        secrets: args.show_secrets,
+        unicode: here.utf8,
+        patience: PATIENCE,
+    }
+}
+
+/// `mail.flows` for `/some/where/mail.pcap.gz`, in the current folder.
+fn default_folder(first: Option<&PathBuf>, here: &Surroundings) -> PathBuf {
+    let Some(first) = first else { return PathBuf::from(format!("flowdump-{}.flows", here.start)) };
+    if first.as_os_str() == "-" {
+        return PathBuf::from("stdin.flows");
+    }
+    let mut name = PathBuf::from(first.file_name().unwrap_or(OsStr::new("capture")));
+    for endings in [&["gz", "zst"][..], &["pcap", "pcapng", "cap", "dmp", "ntar"][..]] {
+        if name.extension().is_some_and(|end| endings.iter().any(|ending| end.eq_ignore_ascii_case(ending))) {
+            name.set_extension("");
+        }
+    }
+    let mut name = name.into_os_string();
+    name.push(".flows");
+    PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    fn config(arguments: &str, here: &Surroundings) -> Result<Config, UsageError> {
+        let arguments = std::iter::once("flowdump").chain(arguments.split_whitespace());
+        Config::resolve(Args::try_parse_from(arguments).unwrap(), here)
+    }
+
+    fn has_colour(config: &Config) -> bool {
+        config.console.as_ref().is_some_and(|console| !console.palette.end().is_empty())
+    }
+
+    #[test]
+    fn the_console_is_coloured_unless_something_says_no() {
+        let here = Surroundings::default();
+        let no_color = Surroundings { no_color: Some("1".into()), ..Surroundings::default() };
+        let empty = Surroundings { no_color: Some("".into()), ..Surroundings::default() };
+        for (arguments, surroundings, coloured) in [
+            ("-r x -c", &here, true),
+            ("-r x -c", &no_color, false),
+            ("-r x -c", &empty, true),
+            ("-r x -c -g", &no_color, true),
+            ("-r x -c --color always", &no_color, true),
+            ("-r x -c --color never", &here, false),
+            ("-r x -c --color auto", &here, false),
+            ("-r x -C", &here, true),
+            ("-r x -C -B", &here, false),
+            ("-r x -C -B -g", &here, true),
+        ] {
+            assert_eq!(has_colour(&config(arguments, surroundings).unwrap()), coloured, "{arguments}");
+        }
+    }
+
+    #[test]
+    fn the_line_typed_for_tcpflow_is_understood() {
+        let config = config("-i any -g -FT -c port 25", &Surroundings::default()).unwrap();
+        assert!(matches!(&config.input, Input::Live(live) if live.interface == "any"));
+        assert_eq!(config.filter, "port 25");
+        assert!(config.console.is_some() && config.files.is_none() && has_colour(&config));
+    }
+
+    #[test]
+    fn files_are_made_when_nothing_else_is_asked_for() {
+        let here = Surroundings::default();
+        let folder = |arguments| config(arguments, &here).unwrap().files.map(|files| files.folder);
+        assert_eq!(folder("-r /a/mail.pcap.gz"), Some("mail.flows".into()));
+        assert_eq!(folder("-r /a/trace.1"), Some("trace.1.flows".into()));
+        assert_eq!(folder("-r -"), Some("stdin.flows".into()));
+        assert_eq!(folder("-c -r mail.pcap"), None);
+        assert_eq!(folder("-c -r mail.pcap -o out"), Some("out".into()));
+        assert_eq!(folder("-FX -r mail.pcap"), None);
+    }
+
+    #[test]
+    fn two_outputs_can_t_share_stdout() {
+        let error = config("-c --json -r x", &Surroundings::default()).unwrap_err();
+        assert_eq!(error.to_string(), "-c and --json can't both write to standard output");
+    }
 }

@@ -253,6 +253,15 @@ pub enum Event<'a> {
         /// Why.
         reason: GapReason,
     },
+    /// What follows in this direction was left out on request (`--max-bytes`). Told once.
+    Cut {
+        /// Which stream.
+        direction: Direction,
+        /// The first byte left out.
+        offset: u64,
+        /// When.
+        time: Timestamp,
+    },
     /// Something about TCP.
     Note {
         /// Which stream's sender it is about.
@@ -328,6 +337,19 @@ pub trait Sink {
     fn tick(&mut self, now: Timestamp) -> Result<(), SinkError> {
         let _ = now;
         Ok(())
+    }
+
+    /// The source has nothing at hand: whoever watches should see now what there is.
+    ///
+    /// # Errors
+    /// [`SinkError`] ends the run.
+    fn flush(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    /// Sentences on what went wrong but does not end the run, told once.
+    fn take_warnings(&mut self) -> Vec<String> {
+        Vec::new()
     }
 
     /// The run is over, all connections are closed: flush.

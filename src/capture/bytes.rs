@@ -3,9 +3,12 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
+use std::os::fd::AsFd;
 use std::path::Path;
+use std::time::Duration;
 
 use memmap2::Mmap;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// Bytes in sequence, looked at through a window.
 pub(super) enum Bytes {
@@ -36,6 +39,35 @@ pub(super) struct Stream {
     error: Option<io::Error>,
 }
 
+/// A pipe whose writer may pause: `WouldBlock` says so, at once after the last byte, later from time to time.
+struct Patient {
+    file: File,
+    paused: bool,
+}
+
+/// How long a pipe is waited for.
+const PAUSE: Duration = Duration::from_millis(100);
+
+impl Patient {
+    fn new(file: File) -> Self {
+        Self { file, paused: false }
+    }
+}
+
+impl Read for Patient {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let patience = if self.paused { PAUSE } else { Duration::ZERO };
+        let timeout = PollTimeout::try_from(patience).unwrap_or(PollTimeout::ZERO);
+        let ready = poll(&mut [PollFd::new(self.file.as_fd(), PollFlags::POLLIN)], timeout)?;
+        self.paused = ready == 0;
+        if self.paused {
+            Err(io::ErrorKind::WouldBlock.into())
+        } else {
+            self.file.read(buffer)
+        }
+    }
+}
+
 /// Read at once.
 const CHUNK: usize = 256 << 10;
 
@@ -46,7 +78,9 @@ impl Bytes {
     /// What the system says.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         if path.as_os_str() == "-" {
-            return Self::stream(Box::new(io::stdin()));
+            return Self::stream(Box::new(Patient::new(File::from(
+                io::stdin().as_fd().try_clone_to_owned()?,
+            ))));
         }
         let file = File::open(path)?;
         let metadata = file.metadata()?;
@@ -54,7 +88,7 @@ impl Bytes {
             return Err(io::Error::other("is a directory (give the capture files in it)"));
         }
         if !metadata.is_file() || metadata.len() == 0 {
-            return Self::stream(Box::new(file));
+            return Self::stream(Box::new(Patient::new(file)));
         }
         // SAFETY: the map is only read. Whoever truncates a file while it is mapped makes reads beyond its
         // new end fail with SIGBUS: so does every program that maps files (ripgrep, mold); captures are
@@ -71,7 +105,11 @@ impl Bytes {
     pub(super) fn stream(mut reader: Box<dyn Read + Send>) -> io::Result<Self> {
         // A pipe may give its first bytes one at a time.
         let mut start = Vec::new();
-        reader.by_ref().take(4).read_to_end(&mut start)?;
+        while let Err(error) = reader.by_ref().take(4 - start.len() as u64).read_to_end(&mut start) {
+            if error.kind() != io::ErrorKind::WouldBlock {
+                return Err(error);
+            }
+        }
         let reader = io::Cursor::new(start.clone()).chain(reader);
         let reader: Box<dyn Read + Send> = match start.as_slice() {
             [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(BufReader::with_capacity(
@@ -99,7 +137,8 @@ impl Bytes {
     /// Makes the window at least `need` bytes long, if there are so many.
     ///
     /// # Errors
-    /// Reading (or unpacking) failed, and the window holds no more than what came before.
+    /// `WouldBlock`: whoever writes the pipe has nothing just now, ask again. Else reading (or unpacking) failed,
+    /// and the window holds no more than what came before.
     pub(super) fn fill(&mut self, need: usize) -> io::Result<bool> {
         match self {
             Self::Map { map, at } => Ok(map.len() - *at >= need),
@@ -169,6 +208,7 @@ impl Stream {
                 Ok(0) => self.finished = true,
                 Ok(count) => self.end += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
                 Err(error) => {
                     self.finished = true;
                     self.error = Some(error);

@@ -4,6 +4,7 @@
 //! to its end before the next.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use super::bytes::Bytes;
 use super::format::{Format, Item, Record};
@@ -44,6 +45,8 @@ pub struct FileSource {
     /// Bytes of files done, and of all, where all lengths are known.
     done: u64,
     total: Option<u64>,
+    /// The last packet's time, and when it was given out: packet time goes on while a pipe's writer pauses.
+    last: Option<(Timestamp, Instant)>,
 }
 
 impl FileSource {
@@ -96,6 +99,7 @@ impl FileSource {
             warnings,
             done: 0,
             total,
+            last: None,
         })
     }
 
@@ -123,8 +127,13 @@ impl Source for FileSource {
         while self.turn()? {
             let Some(open) = &mut self.current else { break };
             let step = open.step();
-            if let Ok(Step::Packet) = step {
-                break;
+            match step {
+                Ok(Step::Packet) => break,
+                Ok(Step::Pause) => {
+                    let (time, since) = self.last.unwrap_or((Timestamp::default(), Instant::now()));
+                    return Ok(Next::Idle(time + since.elapsed()));
+                }
+                _ => {}
             }
             self.done += open.bytes.position();
             if let Ok(Step::Cut { offset, missing }) = &step {
@@ -136,11 +145,13 @@ impl Source for FileSource {
             self.current = None;
             step?;
         }
-        Ok(self
-            .current
-            .as_ref()
-            .and_then(Open::packet)
-            .map_or(Next::End, Next::Packet))
+        let packet = self.current.as_ref().and_then(Open::packet);
+        if let Some(packet) = &packet
+            && self.total.is_none()
+        {
+            self.last = Some((packet.time, Instant::now()));
+        }
+        Ok(packet.map_or(Next::End, Next::Packet))
     }
 
     fn take_warnings(&mut self) -> Vec<String> {
@@ -163,6 +174,8 @@ impl Source for FileSource {
 enum Step {
     /// A packet stands at the window's start.
     Packet,
+    /// A pipe's writer has nothing just now.
+    Pause,
     End,
     /// The file ends within a record that begins at `offset`.
     Cut {
@@ -178,7 +191,11 @@ impl Open {
             source,
         };
         let mut bytes = Bytes::open(path).map_err(io)?;
-        bytes.fill(Format::DETECT).map_err(io)?;
+        while let Err(error) = bytes.fill(Format::DETECT) {
+            if error.kind() != std::io::ErrorKind::WouldBlock {
+                return Err(io(error));
+            }
+        }
         let (format, header) = Format::detect(bytes.window()).map_err(|reason| CaptureError::Broken {
             path: path.to_owned(),
             offset: 0,
@@ -227,11 +244,17 @@ impl Open {
         let mut need = 1;
         loop {
             let offset = self.bytes.position();
-            let enough = self.bytes.fill(need).map_err(|source| CaptureError::Broken {
-                path: self.path.clone(),
-                offset,
-                reason: source.to_string(),
-            })?;
+            let enough = match self.bytes.fill(need) {
+                Ok(enough) => enough,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(Step::Pause),
+                Err(error) => {
+                    return Err(CaptureError::Broken {
+                        path: self.path.clone(),
+                        offset,
+                        reason: error.to_string(),
+                    });
+                }
+            };
             if !enough {
                 let have = self.bytes.window().len();
                 return Ok(if have == 0 {

@@ -1,0 +1,164 @@
+//! Times as text.
+//!
+//! A calendar costs more than decoding a packet, so the text of a second is made once and only its fraction
+//! is written anew: offsets from UTC change only on a second.
+
+use chrono::{DateTime, Local, Utc};
+
+use crate::time::Timestamp;
+
+/// How times are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TimeStyle {
+    /// ISO 8601, UTC, microseconds.
+    #[default]
+    Utc,
+    /// ISO 8601 with the local offset, microseconds.
+    Local,
+    /// Seconds since the first time shown.
+    Relative,
+    /// Seconds since the time shown before.
+    Delta,
+    /// Not at all.
+    None,
+}
+
+/// Writes times.
+#[derive(Debug)]
+pub struct Clock {
+    style: TimeStyle,
+    /// The second whose text is at hand.
+    second: Option<i64>,
+    before: Vec<u8>,
+    after: Vec<u8>,
+    first: Option<Timestamp>,
+    last: Option<Timestamp>,
+}
+
+impl Clock {
+    /// A clock of this style.
+    pub fn new(style: TimeStyle) -> Self {
+        Self {
+            style,
+            second: None,
+            before: Vec::new(),
+            after: Vec::new(),
+            first: None,
+            last: None,
+        }
+    }
+
+    /// Appends `time` to `out`, nothing for [`TimeStyle::None`].
+    pub fn write(&mut self, time: Timestamp, out: &mut Vec<u8>) {
+        match self.style {
+            TimeStyle::Utc | TimeStyle::Local => {
+                if self.second != Some(time.seconds()) {
+                    self.render(time.seconds());
+                }
+                out.extend_from_slice(&self.before);
+                micros(time.subsec_nanos() / 1000, out);
+                out.extend_from_slice(&self.after);
+            }
+            TimeStyle::Relative => {
+                let first = *self.first.get_or_insert(time);
+                seconds(time.nanos().saturating_sub(first.nanos()), out);
+            }
+            TimeStyle::Delta => {
+                let last = self.last.replace(time).unwrap_or(time);
+                seconds(time.nanos().saturating_sub(last.nanos()), out);
+            }
+            TimeStyle::None => {}
+        }
+    }
+
+    fn render(&mut self, second: i64) {
+        self.second = Some(second);
+        // Timestamps span 1677 to 2262: chrono's calendar is wider.
+        let utc = DateTime::<Utc>::from_timestamp(second, 0).unwrap_or_default();
+        let (before, after) = match self.style {
+            TimeStyle::Local => {
+                let local = utc.with_timezone(&Local);
+                (
+                    local.format("%Y-%m-%dT%H:%M:%S.").to_string(),
+                    local.format("%:z").to_string(),
+                )
+            }
+            _ => (utc.format("%Y-%m-%dT%H:%M:%S.").to_string(), "Z".to_owned()),
+        };
+        self.before = before.into_bytes();
+        self.after = after.into_bytes();
+    }
+}
+
+/// Six digits.
+fn micros(micros: u32, out: &mut Vec<u8>) {
+    let mut digits = [b'0'; 6];
+    let mut rest = micros;
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    out.extend_from_slice(&digits);
+}
+
+/// Seconds with six digits, aligned for the first thousand seconds.
+fn seconds(nanos: i64, out: &mut Vec<u8>) {
+    let sign = if nanos < 0 { "-" } else { "" };
+    let micros = nanos.unsigned_abs() / 1000;
+    let whole = format!("{sign}{}", micros / 1_000_000);
+    out.extend_from_slice(format!("{whole:>3}.{:06}", micros % 1_000_000).as_bytes());
+}
+
+/// ISO 8601 in UTC with microseconds, for indexes: `2026-11-21T01:38:23.120345Z`.
+pub fn iso(time: Timestamp) -> String {
+    utc(time).format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+}
+
+/// The time in a calendar.
+pub fn utc(time: Timestamp) -> DateTime<Utc> {
+    DateTime::<Utc>::from_timestamp(time.seconds(), time.subsec_nanos()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(clock: &mut Clock, nanos: i64) -> String {
+        let mut out = Vec::new();
+        clock.write(Timestamp::from_nanos(nanos), &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn utc_is_iso_8601_with_microseconds() {
+        let mut clock = Clock::new(TimeStyle::Utc);
+        assert_eq!(
+            text(&mut clock, 1_795_225_103_120_345_999),
+            "2026-11-21T01:38:23.120345Z"
+        );
+        assert_eq!(
+            text(&mut clock, 1_795_225_103_999_999_999),
+            "2026-11-21T01:38:23.999999Z"
+        );
+        assert_eq!(
+            text(&mut clock, 1_795_225_104_000_000_000),
+            "2026-11-21T01:38:24.000000Z"
+        );
+        assert_eq!(text(&mut clock, -1_000), "1969-12-31T23:59:59.999999Z");
+    }
+
+    #[test]
+    fn relative_counts_from_the_first_and_delta_from_the_last() {
+        let mut relative = Clock::new(TimeStyle::Relative);
+        let mut delta = Clock::new(TimeStyle::Delta);
+        let times = [5_000_000_000, 6_500_000_000, 6_000_000_000];
+        assert_eq!(
+            times.map(|time| text(&mut relative, time)),
+            ["  0.000000", "  1.500000", "  1.000000"]
+        );
+        assert_eq!(
+            times.map(|time| text(&mut delta, time)),
+            ["  0.000000", "  1.500000", " -0.500000"]
+        );
+    }
+}

@@ -1,0 +1,319 @@
+//! The console: both directions interleaved, a line at a time, each line with its own time and addresses.
+//!
+//! The unit is the line, not the packet. What the wire says is made harmless on the way out. Whole lines of
+//! all connections interleave in capture order.
+
+mod page;
+mod state;
+
+use std::collections::VecDeque;
+use std::io::Write;
+use std::time::Duration;
+
+use super::clock::{Clock, TimeStyle};
+use super::escape::Unprintable;
+use super::palette::Palette;
+use super::words;
+use crate::event::{Connection, Direction, Event, Sink, SinkError, TcpNote};
+use crate::time::Timestamp;
+use page::Page;
+use state::State;
+
+/// Output waits for so many bytes, unless the source has nothing at hand.
+const WRITE_AT: usize = 128 << 10;
+
+/// Packets may keep coming without a pause: nothing waits longer than this to be seen.
+const WRITE_AFTER: Duration = Duration::from_millis(50);
+
+/// How bytes are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Show {
+    /// As lines of harmless text.
+    Lines(Unprintable),
+    /// As a hex dump.
+    Hex,
+    /// As they are.
+    Raw,
+}
+
+/// What is shown of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsStyle {
+    /// One line for each handshake message and each run of records.
+    Records,
+    /// The bytes.
+    Raw,
+    /// Only where it starts.
+    Hide,
+}
+
+/// How much of each message is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Body {
+    /// Every line.
+    All,
+    /// So many lines, then how many were left out.
+    Lines(u64),
+}
+
+/// How the console looks.
+#[derive(Debug, Clone)]
+pub struct ConsoleOptions {
+    /// Colours.
+    pub palette: Palette,
+    /// Times.
+    pub time: TimeStyle,
+    /// Whether lines begin with time and addresses.
+    pub prefix: bool,
+    /// How bytes are shown.
+    pub show: Show,
+    /// What is shown of TLS.
+    pub tls: TlsStyle,
+    /// How much of each message.
+    pub body: Body,
+    /// Show passwords.
+    pub secrets: bool,
+    /// Markers may go beyond ASCII.
+    pub unicode: bool,
+    /// An unfinished line is shown after this time.
+    pub patience: Duration,
+}
+
+/// A line, or a run of records, that is to be shown if nothing comes.
+#[derive(Debug, Clone, Copy)]
+struct Due {
+    at: Timestamp,
+    slot: u32,
+    id: u64,
+    /// `None` is the run of records.
+    direction: Option<Direction>,
+}
+
+/// Shows connections on `W`.
+#[derive(Debug)]
+pub struct Console<W> {
+    options: ConsoleOptions,
+    clock: Clock,
+    /// By [`Connection::slot`].
+    states: Vec<Option<Box<State>>>,
+    due: VecDeque<Due>,
+    buffer: Vec<u8>,
+    /// Since when something waits in the buffer, in packet time.
+    waiting: Option<Timestamp>,
+    /// Raw: whose bytes came last, and whether they ended a line.
+    last: Option<(u64, Direction, bool)>,
+    writer: W,
+}
+
+impl<W: Write> Console<W> {
+    /// A console that writes to `writer`, which should not buffer.
+    pub fn new(writer: W, options: ConsoleOptions) -> Self {
+        Self {
+            clock: Clock::new(options.time),
+            options,
+            states: Vec::new(),
+            due: VecDeque::new(),
+            buffer: Vec::with_capacity(WRITE_AT * 2),
+            waiting: None,
+            last: None,
+            writer,
+        }
+    }
+
+    fn write_out(&mut self) -> Result<(), SinkError> {
+        self.waiting = None;
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let written = self
+            .writer
+            .write_all(&self.buffer)
+            .and_then(|()| self.writer.flush());
+        self.buffer.clear();
+        written.map_err(|source| SinkError::io("standard output", source))
+    }
+
+    /// Takes the connection's state out for as long as it is worked on.
+    fn take(&mut self, connection: &Connection) -> Box<State> {
+        let slot = connection.slot as usize;
+        if self.states.len() <= slot {
+            self.states.resize_with(slot + 1, || None);
+        }
+        self.states
+            .get_mut(slot)
+            .and_then(Option::take)
+            .unwrap_or_else(|| {
+                let addresses = Direction::BOTH.map(|direction| {
+                    let (from, to) = connection.endpoints(direction);
+                    let mut text = words::endpoint(from).into_bytes();
+                    text.extend_from_slice(b" > ");
+                    text.extend_from_slice(words::endpoint(to).as_bytes());
+                    text
+                });
+                Box::new(State {
+                    id: connection.id,
+                    addresses,
+                    ..State::default()
+                })
+            })
+    }
+
+    fn put(&mut self, slot: u32, state: Box<State>) {
+        if let Some(place) = self.states.get_mut(slot as usize) {
+            *place = Some(state);
+        }
+    }
+}
+
+impl<W: Write> Sink for Console<W> {
+    fn event(&mut self, connection: &Connection, event: &Event<'_>) -> Result<(), SinkError> {
+        if matches!(event, Event::Opened) {
+            return Ok(());
+        }
+        let mut state = self.take(connection);
+        let mut page = Page {
+            options: &self.options,
+            clock: &mut self.clock,
+            out: &mut self.buffer,
+        };
+        let mut time = None;
+        match event {
+            Event::Data {
+                direction,
+                offset,
+                time: at,
+                kind,
+                bytes,
+            } => {
+                time = Some(*at);
+                page.data(&mut state, *direction, *offset, *at, *kind, bytes, &mut self.last);
+            }
+            Event::Gap {
+                direction,
+                len,
+                time: at,
+                reason,
+                ..
+            } => {
+                time = Some(*at);
+                page.gap(&mut state, *direction, *len, *at, *reason);
+            }
+            Event::Cut {
+                direction,
+                time: at,
+                offset,
+            } => {
+                page.finish_line(&mut state, *direction);
+                page.remark(
+                    &mut state,
+                    *direction,
+                    *at,
+                    &format!("cut here, after {offset} bytes"),
+                );
+            }
+            Event::Note {
+                direction,
+                time: at,
+                note: TcpNote::Conflict { offset, len },
+            } => {
+                let text = format!(
+                    "{len} bytes came again with other content, at byte {offset}; the first copy stands"
+                );
+                page.remark(&mut state, *direction, *at, &text);
+            }
+            Event::End {
+                direction,
+                time: at,
+                how,
+            } => {
+                page.finish_run(&mut state);
+                page.finish_line(&mut state, *direction);
+                if *how == EndHow::Reset && state.shown {
+                    page.remark(&mut state, *direction, *at, "connection reset");
+                }
+            }
+            Event::Mail(event) => page.mail(connection, &mut state, event),
+            Event::Tls(event) => page.tls(connection, &mut state, event),
+            Event::Closed(closing) => {
+                page.closed(&mut state, closing);
+                if let Some(place) = self.states.get_mut(connection.slot as usize) {
+                    *place = None;
+                }
+                return if self.buffer.len() >= WRITE_AT {
+                    self.write_out()
+                } else {
+                    Ok(())
+                };
+            }
+            Event::Opened | Event::Note { .. } => {}
+        }
+        let id = state.id;
+        for direction in Direction::BOTH {
+            let Some(line) = state.lines.get_mut(direction.index()) else {
+                continue;
+            };
+            if !line.queued && !line.bytes.is_empty() {
+                line.queued = true;
+                let at = line.time + self.options.patience;
+                self.due.push_back(Due {
+                    at,
+                    slot: connection.slot,
+                    id,
+                    direction: Some(direction),
+                });
+            }
+        }
+        if let Some(run) = state.run.as_ref().filter(|_| !state.run_queued) {
+            let at = run.time + self.options.patience;
+            self.due.push_back(Due {
+                at,
+                slot: connection.slot,
+                id,
+                direction: None,
+            });
+            state.run_queued = true;
+        }
+        self.put(connection.slot, state);
+        if self.buffer.len() >= WRITE_AT {
+            return self.write_out();
+        }
+        if self.waiting.is_none() && !self.buffer.is_empty() {
+            self.waiting = time;
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self, now: Timestamp) -> Result<(), SinkError> {
+        while let Some(due) = self.due.front().copied().filter(|due| due.at <= now) {
+            self.due.pop_front();
+            let Some(mut state) = self.states.get_mut(due.slot as usize).and_then(Option::take) else {
+                continue;
+            };
+            if state.id == due.id {
+                let mut page = Page {
+                    options: &self.options,
+                    clock: &mut self.clock,
+                    out: &mut self.buffer,
+                };
+                // What began since then waits for its own time.
+                let again = page.overdue(&mut state, due.direction, now);
+                if let Some(at) = again {
+                    self.due.push_back(Due { at, ..due });
+                }
+            }
+            self.put(due.slot, state);
+        }
+        if self.waiting.is_some_and(|since| now.since(since) >= WRITE_AFTER) {
+            self.write_out()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), SinkError> {
+        self.write_out()
+    }
+
+    fn finish(&mut self) -> Result<(), SinkError> {
+        self.write_out()
+    }
+}

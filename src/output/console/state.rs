@@ -1,0 +1,82 @@
+//! What the console knows of a connection: the lines it is in the middle of.
+
+use crate::event::{Direction, Kind};
+use crate::time::Timestamp;
+
+/// The line that a direction is in.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    /// Unfinished; as on the wire, secrets replaced.
+    pub(super) bytes: Vec<u8>,
+    /// Time of its first byte.
+    pub(super) time: Timestamp,
+    /// Kind of its first byte.
+    pub(super) kind: Kind,
+    /// The last bytes were a secret that `[hidden]` stands for.
+    pub(super) hidden: bool,
+    /// It stands in the queue of lines to be looked after.
+    pub(super) queued: bool,
+    /// Lines of the message shown so far.
+    pub(super) body_lines: u64,
+    /// Lines left out since, their bytes, and the time of the first.
+    pub(super) folded: Option<(u64, u64, Timestamp)>,
+}
+
+/// TLS records of one kind that come one after the other.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) direction: Direction,
+    pub(super) time: Timestamp,
+    pub(super) what: &'static str,
+    pub(super) records: u64,
+    pub(super) bytes: u64,
+}
+
+/// What the console knows of a connection.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) id: u64,
+    /// Addresses as every line has them, by direction.
+    pub(super) addresses: [Vec<u8>; 2],
+    pub(super) lines: [Line; 2],
+    pub(super) run: Option<Run>,
+    pub(super) run_queued: bool,
+    /// Time and bytes of handshake records since the last message.
+    pub(super) handshake: [Option<(Timestamp, u64)>; 2],
+    /// Something of it was shown.
+    pub(super) shown: bool,
+}
+
+impl State {
+    /// The line that a direction is in.
+    pub(super) fn line(&self, direction: Direction) -> &Line {
+        let [client, server] = &self.lines;
+        match direction {
+            Direction::ToServer => client,
+            Direction::ToClient => server,
+        }
+    }
+
+    /// The same, to work on.
+    pub(super) fn line_mut(&mut self, direction: Direction) -> &mut Line {
+        let [client, server] = &mut self.lines;
+        match direction {
+            Direction::ToServer => client,
+            Direction::ToClient => server,
+        }
+    }
+
+    /// Handshake records whose message is to come.
+    pub(super) fn handshake_mut(&mut self, direction: Direction) -> &mut Option<(Timestamp, u64)> {
+        let [client, server] = &mut self.handshake;
+        match direction {
+            Direction::ToServer => client,
+            Direction::ToClient => server,
+        }
+    }
+
+    /// `SOURCE > DESTINATION`.
+    pub(super) fn addresses(&self, direction: Direction) -> &[u8] {
+        self.addresses.get(direction.index()).map_or(&[], Vec::as_slice)
+    }
+}

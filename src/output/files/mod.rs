@@ -1,0 +1,346 @@
+//! Streams as files: each direction of each connection, byte for byte, at true offsets.
+//!
+//! Small streams are written in one go at their end: one open, one write, one close. Larger ones are written
+//! in large pieces. What waits in memory and how many files are open is bounded.
+
+mod folder;
+mod writer;
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::index::Gathered;
+use super::name::Namer;
+use crate::event::{Closing, Connection, Direction, Event, Kind, Sink, SinkError};
+use crate::time::Timestamp;
+use folder::Folders;
+use writer::{Failure, Stream, Writer};
+
+/// Bytes of all streams that wait in memory at the most.
+const WAITING: usize = 48 << 20;
+
+/// How often the same trouble is told of.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
+
+/// When streams go to a new folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rotation {
+    /// At midnight UTC, by packet time.
+    Day,
+    /// After so many bytes.
+    Size(u64),
+}
+
+/// How streams become files.
+#[derive(Debug, Clone)]
+pub struct FilesOptions {
+    /// The folder.
+    pub folder: PathBuf,
+    /// Whether the user named it: then it may exist; else a new one is made beside it.
+    pub named: bool,
+    /// How files are named.
+    pub namer: Namer,
+    /// A gap of so many bytes starts a new file.
+    pub min_gap: u64,
+    /// Whether TLS goes to a file of its own.
+    pub split_tls: bool,
+    /// Folders in the folder.
+    pub rotation: Option<Rotation>,
+    /// Bytes are on disk after this time (live).
+    pub patience: Option<Duration>,
+    /// A full disk ends the run where false; else what can be kept is kept.
+    pub keep_going: bool,
+    /// Files open at once.
+    pub open_files: usize,
+}
+
+/// What is known of a connection.
+#[derive(Debug)]
+struct State {
+    connection: Connection,
+    folder: u32,
+    streams: [Stream; 2],
+    gathered: Gathered,
+}
+
+impl State {
+    fn stream_mut(&mut self, direction: Direction) -> &mut Stream {
+        let [client, server] = &mut self.streams;
+        match direction {
+            Direction::ToServer => client,
+            Direction::ToClient => server,
+        }
+    }
+}
+
+/// A stream that waits to be written.
+#[derive(Debug, Clone, Copy)]
+struct Due {
+    since: Timestamp,
+    slot: u32,
+    id: u64,
+    direction: Direction,
+}
+
+/// Writes streams to files.
+#[derive(Debug)]
+pub struct Files {
+    options: FilesOptions,
+    folders: Folders,
+    writer: Writer,
+    /// By [`Connection::slot`].
+    states: Vec<Option<Box<State>>>,
+    due: VecDeque<Due>,
+    trouble: Option<Trouble>,
+    warnings: Vec<String>,
+    now: Timestamp,
+}
+
+/// A disk that takes no more.
+#[derive(Debug)]
+struct Trouble {
+    told: Timestamp,
+    bytes: u64,
+}
+
+impl Files {
+    /// Makes or opens the folder.
+    ///
+    /// # Errors
+    /// [`SinkError::Io`] with the folder's name.
+    pub fn new(options: FilesOptions) -> Result<Self, SinkError> {
+        Ok(Self {
+            folders: Folders::new(&options.folder, options.named, options.rotation)?,
+            writer: Writer::new(options.namer.clone(), options.open_files),
+            options,
+            states: Vec::new(),
+            due: VecDeque::new(),
+            trouble: None,
+            warnings: Vec::new(),
+            now: Timestamp::default(),
+        })
+    }
+
+    /// Where files go.
+    pub fn folder(&self) -> PathBuf {
+        self.folders.path().to_owned()
+    }
+
+    /// Files made so far, indexes not counted.
+    pub fn made(&self) -> u64 {
+        self.writer.made
+    }
+
+    fn take(&mut self, connection: &Connection) -> Result<Box<State>, SinkError> {
+        let slot = connection.slot as usize;
+        if self.states.len() <= slot {
+            self.states.resize_with(slot + 1, || None);
+        }
+        match self.states.get_mut(slot).and_then(Option::take) {
+            Some(state) => Ok(state),
+            None => Ok(Box::new(State {
+                connection: connection.clone(),
+                folder: self.folders.enter(connection.first_time)?,
+                streams: Default::default(),
+                gathered: Gathered::default(),
+            })),
+        }
+    }
+
+    fn put(&mut self, slot: u32, state: Box<State>) {
+        if let Some(place) = self.states.get_mut(slot as usize) {
+            *place = Some(state);
+        }
+    }
+
+    fn data(
+        &mut self,
+        state: &mut State,
+        direction: Direction,
+        kind: Kind,
+        bytes: &[u8],
+    ) -> Result<(), SinkError> {
+        let State {
+            connection,
+            folder,
+            streams,
+            ..
+        } = state;
+        let [client, server] = streams;
+        let stream = match direction {
+            Direction::ToServer => client,
+            Direction::ToClient => server,
+        };
+        if kind == Kind::Tls && self.options.split_tls && !std::mem::replace(&mut stream.tls, true) {
+            stream.split(".tls");
+        }
+        let Some(folder) = self.folders.get(*folder) else {
+            return Ok(());
+        };
+        folder.bytes += bytes.len() as u64;
+        let written = self
+            .writer
+            .append(&folder.store, (connection, direction), stream, bytes);
+        if stream.waits() && !stream.queued {
+            stream.queued = true;
+            self.due.push_back(Due {
+                since: self.now,
+                slot: connection.slot,
+                id: connection.id,
+                direction,
+            });
+        }
+        self.outcome(written)
+    }
+
+    /// Writes out a direction, and closes its file if it is over.
+    fn write(&mut self, state: &mut State, direction: Direction, over: bool) -> Result<(), SinkError> {
+        let State {
+            connection,
+            folder,
+            streams,
+            ..
+        } = state;
+        let [client, server] = streams;
+        let stream = match direction {
+            Direction::ToServer => client,
+            Direction::ToClient => server,
+        };
+        let Some(folder) = self.folders.get(*folder) else {
+            return Ok(());
+        };
+        let who = (&*connection, direction);
+        let written = if over {
+            self.writer.finish(&folder.store, who, stream)
+        } else {
+            self.writer.write(&folder.store, who, stream, &[])
+        };
+        self.outcome(written)
+    }
+
+    fn close(&mut self, mut state: Box<State>, closing: &Closing) -> Result<(), SinkError> {
+        for direction in Direction::BOTH {
+            self.write(&mut state, direction, true)?;
+        }
+        let [client, server] = &state.streams;
+        let line = state
+            .gathered
+            .line(&state.connection, closing, [&client.files, &server.files]);
+        let line = line.map_err(|error| SinkError::io("flows.jsonl", error.into()))?;
+        let written = self.folders.leave(state.folder, &line);
+        self.outcome(written)
+    }
+
+    /// Writes out the stream that has waited longest.
+    fn write_oldest(&mut self) -> Result<(), SinkError> {
+        let Some(due) = self.due.pop_front() else {
+            return Ok(());
+        };
+        let Some(mut state) = self.states.get_mut(due.slot as usize).and_then(Option::take) else {
+            return Ok(());
+        };
+        let mut written = Ok(());
+        if state.connection.id == due.id {
+            state.stream_mut(due.direction).queued = false;
+            written = self.write(&mut state, due.direction, false);
+        }
+        self.put(due.slot, state);
+        written
+    }
+
+    /// What a failure means for the run.
+    fn outcome(&mut self, written: Result<(), Failure>) -> Result<(), SinkError> {
+        let Err(failure) = written else { return Ok(()) };
+        let path = self.folders.path().join(&failure.name);
+        if !self.options.keep_going {
+            return Err(SinkError::io(path.display().to_string(), failure.source));
+        }
+        let now = self.now;
+        let trouble = self.trouble.get_or_insert(Trouble { told: now, bytes: 0 });
+        let first = trouble.bytes == 0;
+        trouble.bytes += failure.bytes;
+        if first || now.since(trouble.told) >= TELL_AGAIN {
+            trouble.told = now;
+            self.warnings.push(format!(
+                "{}: {}; {} bytes of streams not written so far, going on with what can be kept",
+                path.display(),
+                failure.source,
+                trouble.bytes
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Sink for Files {
+    fn event(&mut self, connection: &Connection, event: &Event<'_>) -> Result<(), SinkError> {
+        let mut state = self.take(connection)?;
+        state.gathered.event(event);
+        let done = match event {
+            Event::Data {
+                direction,
+                kind,
+                bytes,
+                time,
+                ..
+            } => {
+                self.now = self.now.max(*time);
+                self.data(&mut state, *direction, *kind, bytes)
+            }
+            Event::Gap { direction, len, .. } => {
+                let min_gap = self.options.min_gap;
+                let stream = state.stream_mut(*direction);
+                if *len >= min_gap {
+                    stream.split("~gap");
+                }
+                self.writer.gap(stream, *len);
+                Ok(())
+            }
+            Event::End { direction, .. } => self.write(&mut state, *direction, true),
+            Event::Closed(closing) => return self.close(state, closing),
+            _ => Ok(()),
+        };
+        self.put(connection.slot, state);
+        done?;
+        while self.writer.waiting > WAITING {
+            self.write_oldest()?;
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self, now: Timestamp) -> Result<(), SinkError> {
+        self.now = self.now.max(now);
+        let Some(patience) = self.options.patience else {
+            return Ok(());
+        };
+        while self
+            .due
+            .front()
+            .is_some_and(|due| now.since(due.since) >= patience)
+        {
+            self.write_oldest()?;
+        }
+        let flushed = self.folders.flush(now, patience);
+        self.outcome(flushed)
+    }
+
+    fn finish(&mut self) -> Result<(), SinkError> {
+        let finished = self.folders.finish();
+        self.outcome(finished)?;
+        match &self.trouble {
+            Some(trouble) => Err(SinkError::Io {
+                what: self.folders.path().display().to_string(),
+                source: std::io::Error::other(format!(
+                    "{} bytes of streams could not be written",
+                    trouble.bytes
+                )),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
+    }
+}

@@ -1,0 +1,161 @@
+//! The output folder: files are made in it and nowhere else, and never over another.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{OFlag, open, openat};
+use nix::sys::stat::{Mode, mkdirat};
+
+use super::name::numbered;
+
+/// An output folder, held open: whoever moves or replaces it meanwhile changes nothing.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    folder: OwnedFd,
+}
+
+impl Store {
+    /// Opens the folder at `path`, made with its parents where it is missing.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        std::fs::create_dir_all(path)?;
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        Ok(Self {
+            path: path.to_owned(),
+            folder: open(path, flags, Mode::empty())?,
+        })
+    }
+
+    /// A new folder: `path`, or `path~1`, `path~2` … where that stands already.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        for count in 0..=u32::MAX {
+            let mut name = path.as_os_str().to_owned();
+            if count > 0 {
+                name.push(format!("~{count}"));
+            }
+            match std::fs::create_dir(&name) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+                Ok(()) => return Self::open(Path::new(&name)),
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A new file, mode 0640, by the first of the names that `name(0)`, `name(1)`, … give that nobody has.
+    /// Folders in the name are made.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn create_file(&self, mut name: impl FnMut(u32) -> String) -> io::Result<(File, String)> {
+        let mut last = String::new();
+        for count in 0..=u32::MAX {
+            let candidate = name(count);
+            // A template whose name does not have the counter.
+            let candidate = if candidate == last {
+                numbered(candidate, count)
+            } else {
+                candidate
+            };
+            let flags =
+                OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+            let mode = Mode::from_bits_truncate(0o640);
+            let mut opened = openat(&self.folder, candidate.as_str(), flags, mode);
+            if opened == Err(nix::errno::Errno::ENOENT) && candidate.contains('/') {
+                self.make_folders(&candidate)?;
+                opened = openat(&self.folder, candidate.as_str(), flags, mode);
+            }
+            match opened {
+                Ok(file) => return Ok((File::from(file), candidate)),
+                Err(nix::errno::Errno::EEXIST) => last = name(count),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+
+    /// A file made before, to be written on.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn reopen(&self, name: &str) -> io::Result<File> {
+        let flags = OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        Ok(File::from(openat(&self.folder, name, flags, Mode::empty())?))
+    }
+
+    fn make_folders(&self, name: &str) -> io::Result<()> {
+        for (end, _) in name.match_indices('/') {
+            let folder = name.get(..end).unwrap_or_default();
+            match mkdirat(&self.folder, folder, Mode::from_bits_truncate(0o750)) {
+                Ok(()) | Err(nix::errno::Errno::EEXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes all of `bytes` at `offset`.
+///
+/// # Errors
+/// What the system says.
+pub fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    file.write_all_at(bytes, offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_written_over_and_no_link_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("a/b")).unwrap();
+        let name = |count| numbered("x".to_owned(), count);
+        let (file, first) = store.create_file(name).unwrap();
+        write_at(&file, b"first", 0).unwrap();
+        std::os::unix::fs::symlink("/dev/null", folder.path().join("a/b/x~1")).unwrap();
+        let (_, second) = store.create_file(name).unwrap();
+        assert_eq!((first.as_str(), second.as_str()), ("x", "x~2"));
+        assert!(store.reopen("x~1").is_err());
+        assert_eq!(std::fs::read(folder.path().join("a/b/x")).unwrap(), b"first");
+    }
+
+    #[test]
+    fn a_name_without_counter_gets_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let names: Vec<_> = (0..3)
+            .map(|_| store.create_file(|_| "k/same".to_owned()).unwrap().1)
+            .collect();
+        assert_eq!(names, ["k/same", "k/same~1", "k/same~2"]);
+    }
+
+    #[test]
+    fn a_new_folder_is_a_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mail.flows");
+        assert_eq!(Store::create(&path).unwrap().path(), path);
+        assert_eq!(
+            Store::create(&path).unwrap().path(),
+            folder.path().join("mail.flows~1")
+        );
+    }
+}
