@@ -6,12 +6,15 @@
 
 pub mod capture;
 pub mod cli;
+pub mod config;
 pub mod decode;
 pub mod event;
 pub mod flow;
+pub mod limit;
 pub mod mail;
 pub mod output;
 pub mod privileges;
 pub mod signals;
+pub mod pipeline;
 pub mod time;
 pub mod tls;

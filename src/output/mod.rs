@@ -14,6 +14,7 @@ mod words;
 
 pub use clock::{Clock, TimeStyle};
 pub use console::{Body, Console, ConsoleOptions, Show, TlsStyle};
+pub use escape::Unprintable;
 pub use files::{Files, FilesOptions, Rotation};
 pub use name::{Namer, TemplateError};
 pub use palette::Palette;

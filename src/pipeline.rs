@@ -1,0 +1,395 @@
+//! The one place that knows everybody: source → filter → decode → flow → watchers → sinks.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::capture::{
+    CaptureError, FileSource, Filter, LinkType, LiveSource, Next, Packet, PacketWriter, Source, WriteError,
+    WriteOptions,
+};
+use crate::config::{Config, Input};
+use crate::decode::Decoder;
+use crate::event::{Connection, Event, Sink, SinkError};
+use crate::flow::FlowTable;
+use crate::limit::Limit;
+use crate::output::{Console, Files, Totals};
+use crate::privileges::{self, PrivilegeError};
+use crate::signals::Signals;
+use crate::time::Timestamp;
+
+/// Signals, clocks and warnings are looked after once in so many packets.
+const LOOK_EVERY: u64 = 1024;
+
+/// A packet may come so much later than its time: idle time is not believed before.
+const SETTLED: Duration = Duration::from_millis(100);
+
+/// The progress bar comes after this time.
+const BAR_AFTER: Duration = Duration::from_secs(1);
+
+/// What pcap files of packets from files say of the snaplen.
+const SNAPLEN: u32 = 262_144;
+
+/// Why a run failed before its end.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The source can't be read, or the filter not compiled.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    /// A sink can't write.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// `-w` can't write.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// Privileges could not be given up.
+    #[error(transparent)]
+    Privileges(#[from] PrivilegeError),
+    /// Signals, standard output.
+    #[error("{0}: {1}")]
+    System(&'static str, std::io::Error),
+}
+
+/// Does what `config` says. What went wrong without ending the run was told on stderr: `false` then.
+///
+/// # Errors
+/// [`RunError`]: what ended the run. What was good before it has been written.
+pub fn run(config: &Config) -> Result<bool, RunError> {
+    let signals = Signals::install().map_err(|error| RunError::System("signals", error))?;
+    match &config.input {
+        Input::Files(paths) => {
+            let source = FileSource::open(paths)?;
+            let filter = Filter::compile(&config.filter, source.link_types())?;
+            let link_type = source.link_types().first().copied();
+            Run::new(config, &signals, filter, link_type, SNAPLEN)?.all(source, |_| None)
+        }
+        Input::Live(options) => {
+            // libpcap filters in the kernel; what it lets through needs no second look.
+            let source = LiveSource::open(options, &config.filter, signals.stop.clone())?;
+            let none = Filter::compile("", &[])?;
+            let link_type = Some(source.link_type());
+            say(config, &format!("capturing on {}", options.interface));
+            Run::new(config, &signals, none, link_type, options.snaplen)?.all(source, |source| Some(source.stats()))
+        }
+    }
+}
+
+/// Says something on stderr, unless nothing is to be said.
+fn say(config: &Config, text: &str) {
+    if !config.quiet {
+        for line in text.lines() {
+            eprintln!("flowdump: {line}");
+        }
+    }
+}
+
+/// A run under way.
+struct Run<'c> {
+    config: &'c Config,
+    signals: &'c Signals,
+    filter: Filter,
+    decoder: Decoder,
+    flow: FlowTable,
+    stages: Stages,
+    writer: Option<PacketWriter>,
+    write_trouble: Option<Instant>,
+    bar: ProgressBar,
+    begun: Instant,
+    packets: u64,
+    packet_bytes: u64,
+    matched: u64,
+    /// Something went wrong and was told.
+    failed: bool,
+    /// Warnings told, not to be told twice.
+    told: BTreeSet<String>,
+}
+
+/// All that comes behind the flow table.
+struct Stages {
+    limit: Option<Limit>,
+    sinks: Sinks,
+}
+
+/// Where everything ends.
+struct Sinks {
+    console: Option<Console<File>>,
+    files: Option<Files>,
+}
+
+impl Stages {
+    fn event(&mut self, connection: &Connection, event: &Event<'_>) -> Result<(), SinkError> {
+        let sinks = &mut self.sinks;
+        match &mut self.limit {
+            Some(limit) => limit.event(connection, event, &mut |connection, event| sinks.event(connection, event)),
+            None => sinks.event(connection, event),
+        }
+    }
+}
+
+impl Sinks {
+    fn each(&mut self, mut act: impl FnMut(&mut dyn Sink) -> Result<(), SinkError>) -> Result<(), SinkError> {
+        if let Some(console) = &mut self.console {
+            act(console)?;
+        }
+        if let Some(files) = &mut self.files {
+            act(files)?;
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, connection: &Connection, event: &Event<'_>) -> Result<(), SinkError> {
+        self.each(|sink| sink.event(connection, event))
+    }
+}
+
+impl<'c> Run<'c> {
+    /// Gives up privileges, then makes what is written to: it belongs to the user.
+    fn new(
+        config: &'c Config,
+        signals: &'c Signals,
+        filter: Filter,
+        link_type: Option<LinkType>,
+        snaplen: u32,
+    ) -> Result<Self, RunError> {
+        let live = match &config.input {
+            Input::Live(options) => Some(options),
+            Input::Files(_) => None,
+        };
+        let dropped = match live {
+            Some(options) if options.wait => privileges::drop_keeping_capture(config.user.as_deref())?,
+            _ => privileges::drop(config.user.as_deref())?,
+        };
+        if let Some(warning) = dropped.warning.filter(|_| live.is_some()) {
+            say(config, &warning);
+        }
+        let standard_output = || {
+            let owned = std::io::stdout().as_fd().try_clone_to_owned();
+            owned.map(File::from).map_err(|error| RunError::System("standard output", error))
+        };
+        let console = match &config.console {
+            Some(options) => Some(Console::new(standard_output()?, options.clone())),
+            None => None,
+        };
+        let files = config.files.clone().map(Files::new).transpose()?;
+        let writer = match &config.write {
+            Some((path, options)) => {
+                Some(packet_writer(path, link_type.unwrap_or(LinkType::ETHERNET), snaplen, *options)?)
+            }
+            None => None,
+        };
+        if live.is_some() {
+            let mut writable: Vec<PathBuf> = files.iter().map(Files::folder).collect();
+            writable.extend(config.write.iter().filter_map(|(path, _)| folder_of(path)));
+            if let Some(note) = privileges::sandbox(&writable)? {
+                say(config, &note);
+            }
+        }
+        Ok(Self {
+            config,
+            signals,
+            filter,
+            decoder: Decoder::new(config.decode.clone()),
+            flow: FlowTable::new(config.flow.clone()),
+            stages: Stages { limit: config.max_bytes.map(Limit::new), sinks: Sinks { console, files } },
+            writer,
+            write_trouble: None,
+            bar: ProgressBar::hidden(),
+            begun: Instant::now(),
+            packets: 0,
+            packet_bytes: 0,
+            matched: 0,
+            failed: false,
+            told: BTreeSet::new(),
+        })
+    }
+
+    /// Takes all that the source gives, and ends well whatever happens.
+    fn all<S: Source>(
+        mut self,
+        mut source: S,
+        live: impl Fn(&S) -> Option<crate::capture::LiveStats>,
+    ) -> Result<bool, RunError> {
+        let outcome = self.read(&mut source, &live).and_then(|()| self.finish());
+        self.bar.finish_and_clear();
+        self.warnings(&mut source);
+        let outcome = match outcome {
+            // Whoever read our output has what they wanted.
+            Err(RunError::Sink(SinkError::Closed)) => return Ok(true),
+            Err(error) => {
+                // What can still be kept is kept; the first error is the one to tell.
+                let _ = self.stages.sinks.each(|sink| sink.finish());
+                Err(error)
+            }
+            Ok(()) => Ok(!self.failed),
+        };
+        let live = live(&source);
+        say(self.config, &self.totals(live).to_string());
+        if let Some(live) = live.filter(|live| live.dropped_by_kernel + live.dropped_by_us > 0) {
+            let lost = live.dropped_by_kernel + live.dropped_by_us;
+            say(self.config, &format!("warning: {lost} packets were dropped: streams may have gaps (--buffer-size)"));
+        }
+        outcome
+    }
+
+    fn read<S: Source>(
+        &mut self,
+        source: &mut S,
+        live: &impl Fn(&S) -> Option<crate::capture::LiveStats>,
+    ) -> Result<(), RunError> {
+        loop {
+            let mut look = false;
+            match source.next() {
+                Ok(Next::Packet(packet)) => {
+                    self.packet(&packet)?;
+                    look = self.packets.is_multiple_of(LOOK_EVERY);
+                }
+                Ok(Next::Idle(now)) => {
+                    self.idle(now)?;
+                    look = true;
+                }
+                Ok(Next::End) => return Ok(()),
+                Err(error) => {
+                    // What came before it is shown before it.
+                    self.stages.sinks.each(|sink| sink.flush())?;
+                    self.failed = true;
+                    self.bar.suspend(|| eprintln!("flowdump: {error}"));
+                }
+            }
+            if look {
+                self.warnings(source);
+                self.progress(source);
+                if self.signals.counts_wanted() {
+                    let totals = self.totals(live(source));
+                    self.bar.suspend(|| eprint!("{totals}"));
+                }
+                let is_live = matches!(self.config.input, Input::Live(_));
+                if is_live && self.config.duration.is_some_and(|duration| self.begun.elapsed() >= duration) {
+                    self.signals.stop.store(true, Ordering::Relaxed);
+                }
+                // A live source empties itself first, and then says that it is at its end.
+                if !is_live && self.signals.stop.load(Ordering::Relaxed) {
+                    say(self.config, "stopped");
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn packet(&mut self, packet: &Packet<'_>) -> Result<(), RunError> {
+        self.packets += 1;
+        self.packet_bytes += packet.captured.len() as u64;
+        if !self.filter.matches(packet)? {
+            return Ok(());
+        }
+        self.matched += 1;
+        if let Some(writer) = &mut self.writer {
+            let written = writer.write(packet);
+            self.written(written)?;
+        }
+        self.stages.sinks.each(|sink| sink.tick(packet.time))?;
+        if let Some(segment) = self.decoder.decode(packet) {
+            let stages = &mut self.stages;
+            self.flow.segment(&segment, &mut |connection, event| stages.event(connection, event))?;
+        }
+        Ok(())
+    }
+
+    fn idle(&mut self, now: Timestamp) -> Result<(), RunError> {
+        let settled = now - SETTLED;
+        let stages = &mut self.stages;
+        self.flow.tick(settled, &mut |connection, event| stages.event(connection, event))?;
+        self.stages.sinks.each(|sink| sink.tick(settled).and_then(|()| sink.flush()))?;
+        if let Some(writer) = &mut self.writer {
+            let written = writer.tick(now);
+            self.written(written)?;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), RunError> {
+        let stages = &mut self.stages;
+        self.flow.finish(&mut |connection, event| stages.event(connection, event))?;
+        self.stages.sinks.each(|sink| sink.finish())?;
+        self.writer.take().map_or(Ok(()), PacketWriter::finish)?;
+        Ok(())
+    }
+
+    /// A live capture goes on where packets can't be written, and says so once a minute.
+    fn written(&mut self, written: Result<(), WriteError>) -> Result<(), RunError> {
+        let Err(error) = written else { return Ok(()) };
+        if !matches!((&self.config.input, &error), (Input::Live(_), WriteError::Io { .. })) {
+            return Err(error.into());
+        }
+        self.failed = true;
+        if self.write_trouble.is_none_or(|told| told.elapsed() >= Duration::from_secs(60)) {
+            self.write_trouble = Some(Instant::now());
+            eprintln!("flowdump: {error}; going on");
+        }
+        Ok(())
+    }
+
+    fn warnings<S: Source>(&mut self, source: &mut S) {
+        let mut warnings = source.take_warnings();
+        // The sinks' warnings repeat on purpose.
+        let _ = self.stages.sinks.each(|sink| {
+            for warning in sink.take_warnings() {
+                eprintln!("flowdump: {warning}");
+            }
+            Ok(())
+        });
+        warnings.retain(|warning| self.told.insert(warning.clone()));
+        for warning in warnings {
+            self.bar.suspend(|| say(self.config, &format!("warning: {warning}")));
+        }
+    }
+
+    fn progress<S: Source>(&mut self, source: &S) {
+        if !self.config.progress || self.begun.elapsed() < BAR_AFTER {
+            return;
+        }
+        let Some((at, len)) = source.progress() else { return };
+        if self.bar.is_hidden() {
+            let style = ProgressStyle::with_template("{wide_bar} {binary_bytes}/{binary_total_bytes} {eta}")
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            self.bar = ProgressBar::with_draw_target(Some(len), ProgressDrawTarget::stderr_with_hz(10)).with_style(style);
+        }
+        self.bar.set_position(at);
+    }
+
+    fn totals(&self, live: Option<crate::capture::LiveStats>) -> Totals {
+        Totals {
+            packets: self.packets,
+            packet_bytes: self.packet_bytes,
+            matched: (!self.config.filter.is_empty() && live.is_none()).then_some(self.matched),
+            flow: self.flow.stats(),
+            unread: self.decoder.unread(),
+            live,
+            files: self.stages.sinks.files.as_ref().map(|files| (files.made(), files.folder())),
+            mail: None,
+            time: self.begun.elapsed(),
+        }
+    }
+}
+
+fn packet_writer(
+    path: &Path,
+    link_type: LinkType,
+    snaplen: u32,
+    options: WriteOptions,
+) -> Result<PacketWriter, WriteError> {
+    PacketWriter::create(path, link_type, snaplen, options)
+}
+
+/// The folder that a file and its successors are in; none for stdout.
+fn folder_of(path: &Path) -> Option<PathBuf> {
+    if path.as_os_str() == "-" {
+        return None;
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    Some(folder.unwrap_or(Path::new(".")).to_owned())
+}
