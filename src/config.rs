@@ -8,12 +8,14 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::capture::{CaptureError, LiveOptions, WriteOptions, default_interface};
+use crate::capture::interfaces::default_interface;
+use crate::capture::{CaptureError, LiveOptions, WriteOptions};
 use crate::cli::{Args, BodyLines, Rotate, TimeMode, TlsMode, When};
 use crate::decode::DecodeOptions;
 use crate::flow::FlowOptions;
 use crate::output::{
-    Body, ConsoleOptions, FilesOptions, Namer, Palette, Rotation, Show, TemplateError, TimeStyle, TlsStyle, Unprintable,
+    Body, ConsoleOptions, FilesOptions, Namer, Palette, Rotation, Show, TemplateError, TimeStyle, TlsStyle,
+    Unprintable,
 };
 
 /// The most that `--min-gap` can be: no sequence number makes a larger hole in a file.
@@ -138,16 +140,25 @@ impl Config {
         let reads_stdin = files_to_read.iter().any(|path| path.as_os_str() == "-");
         let console = args.console || args.console_bare;
         let namer = if args.file_letters.is_some() || args.template.is_some() {
-            Namer::tcpflow(args.file_letters.as_deref().unwrap_or(""), args.template.as_deref())?
+            Namer::tcpflow(
+                args.file_letters.as_deref().unwrap_or(""),
+                args.template.as_deref(),
+            )?
         } else {
             Namer::default()
         };
         check_stdout(&args)?;
-        let no_files = args.file_letters.as_deref().is_some_and(|letters| letters.contains('X'));
+        let no_files = args
+            .file_letters
+            .as_deref()
+            .is_some_and(|letters| letters.contains('X'));
         let other_output = console || args.summary || args.json.is_some() || args.write.is_some();
         let wants_files = !no_files && (args.output_dir.is_some() || !other_output);
         let files = wants_files.then(|| FilesOptions {
-            folder: args.output_dir.clone().unwrap_or_else(|| default_folder(files_to_read.first(), here)),
+            folder: args
+                .output_dir
+                .clone()
+                .unwrap_or_else(|| default_folder(files_to_read.first(), here)),
             named: args.output_dir.is_some(),
             namer,
             min_gap: args.min_gap.min(LARGEST_GAP),
@@ -160,7 +171,8 @@ impl Config {
             keep_going: live,
             open_files: OPEN_FILES,
         });
-        let progress = !live && !args.quiet && here.stderr_terminal && !(console && here.stdout_terminal);
+        let crowded = console && here.stdout_terminal;
+        let progress = here.stderr_terminal && !live && !args.quiet && !crowded;
         let hold_most = usize::try_from(args.memory).unwrap_or(usize::MAX);
         let flow = FlowOptions {
             memory: hold_most,
@@ -170,13 +182,19 @@ impl Config {
         };
         Ok(Self {
             filter,
-            decode: DecodeOptions { ignore_vlan: args.ignore_vlan, ..DecodeOptions::default() },
+            decode: DecodeOptions {
+                ignore_vlan: args.ignore_vlan,
+                ..DecodeOptions::default()
+            },
             flow,
             console: console.then(|| console_options(&args, here)),
             files,
             write: args.write.clone().map(|path| {
-                let options =
-                    WriteOptions { size: args.write_size, every: args.write_every, count: args.write_count };
+                let options = WriteOptions {
+                    size: args.write_size,
+                    every: args.write_every,
+                    count: args.write_count,
+                };
                 (path, options)
             }),
             max_bytes: args.max_bytes,
@@ -184,7 +202,11 @@ impl Config {
             user: args.relinquish_privileges.clone(),
             quiet: args.quiet,
             progress,
-            input: if live { Input::Live(live_options(&args, console)?) } else { Input::Files(files_to_read) },
+            input: if live {
+                Input::Live(live_options(&args, console)?)
+            } else {
+                Input::Files(files_to_read)
+            },
         })
     }
 }
@@ -214,7 +236,9 @@ fn check_stdout(args: &Args) -> Result<(), UsageError> {
     let mut taken = takers.iter().filter(|(_, takes)| *takes).map(|(name, _)| *name);
     match (taken.next(), taken.next()) {
         (Some(first), Some(second)) => Err(UsageError::OneOutput(first, second)),
-        (Some(first @ ("--json" | "-w -")), None) if args.summary => Err(UsageError::OneOutput(first, "--summary")),
+        (Some(first @ ("--json" | "-w -")), None) if args.summary => {
+            Err(UsageError::OneOutput(first, "--summary"))
+        }
         _ => Ok(()),
     }
 }
@@ -229,9 +253,17 @@ fn console_options(args: &Args, here: &Surroundings) -> ConsoleOptions {
         // Raw bytes are for programs.
         None => !no_color && !args.binary,
     };
-    let unprintable = if args.strip { Unprintable::Dot } else { Unprintable::Escape };
+    let unprintable = if args.strip {
+        Unprintable::Dot
+    } else {
+        Unprintable::Escape
+    };
     ConsoleOptions {
-        palette: if colour { Palette::colours() } else { Palette::none() },
+        palette: if colour {
+            Palette::colours()
+        } else {
+            Palette::none()
+        },
         time: match args.time {
             TimeMode::Utc => TimeStyle::Utc,
             TimeMode::Local => TimeStyle::Local,
@@ -265,13 +297,18 @@ fn console_options(args: &Args, here: &Surroundings) -> ConsoleOptions {
 
 /// `mail.flows` for `/some/where/mail.pcap.gz`, in the current folder.
 fn default_folder(first: Option<&PathBuf>, here: &Surroundings) -> PathBuf {
-    let Some(first) = first else { return PathBuf::from(format!("flowdump-{}.flows", here.start)) };
+    let Some(first) = first else {
+        return PathBuf::from(format!("flowdump-{}.flows", here.start));
+    };
     if first.as_os_str() == "-" {
         return PathBuf::from("stdin.flows");
     }
     let mut name = PathBuf::from(first.file_name().unwrap_or(OsStr::new("capture")));
     for endings in [&["gz", "zst"][..], &["pcap", "pcapng", "cap", "dmp", "ntar"][..]] {
-        if name.extension().is_some_and(|end| endings.iter().any(|ending| end.eq_ignore_ascii_case(ending))) {
+        if name
+            .extension()
+            .is_some_and(|end| endings.iter().any(|ending| end.eq_ignore_ascii_case(ending)))
+        {
             name.set_extension("");
         }
     }
@@ -292,14 +329,23 @@ mod tests {
     }
 
     fn has_colour(config: &Config) -> bool {
-        config.console.as_ref().is_some_and(|console| !console.palette.end().is_empty())
+        config
+            .console
+            .as_ref()
+            .is_some_and(|console| !console.palette.end().is_empty())
     }
 
     #[test]
     fn the_console_is_coloured_unless_something_says_no() {
         let here = Surroundings::default();
-        let no_color = Surroundings { no_color: Some("1".into()), ..Surroundings::default() };
-        let empty = Surroundings { no_color: Some("".into()), ..Surroundings::default() };
+        let no_color = Surroundings {
+            no_color: Some("1".into()),
+            ..Surroundings::default()
+        };
+        let empty = Surroundings {
+            no_color: Some("".into()),
+            ..Surroundings::default()
+        };
         for (arguments, surroundings, coloured) in [
             ("-r x -c", &here, true),
             ("-r x -c", &no_color, false),
@@ -312,7 +358,11 @@ mod tests {
             ("-r x -C -B", &here, false),
             ("-r x -C -B -g", &here, true),
         ] {
-            assert_eq!(has_colour(&config(arguments, surroundings).unwrap()), coloured, "{arguments}");
+            assert_eq!(
+                has_colour(&config(arguments, surroundings).unwrap()),
+                coloured,
+                "{arguments}"
+            );
         }
     }
 
@@ -339,6 +389,9 @@ mod tests {
     #[test]
     fn two_outputs_can_t_share_stdout() {
         let error = config("-c --json -r x", &Surroundings::default()).unwrap_err();
-        assert_eq!(error.to_string(), "-c and --json can't both write to standard output");
+        assert_eq!(
+            error.to_string(),
+            "-c and --json can't both write to standard output"
+        );
     }
 }

@@ -13,7 +13,10 @@ pub struct Limit {
 impl Limit {
     /// Keeps `most` bytes of each direction.
     pub fn new(most: u64) -> Self {
-        Self { most, told: Vec::new() }
+        Self {
+            most,
+            told: Vec::new(),
+        }
     }
 
     /// Passes an event on, cut where need be.
@@ -27,15 +30,39 @@ impl Limit {
         emit: &mut Emit<'_>,
     ) -> Result<(), SinkError> {
         match event {
-            Event::Data { direction, offset, time, kind, bytes } => {
+            Event::Data {
+                direction,
+                offset,
+                time,
+                kind,
+                bytes,
+            } => {
                 let room = usize::try_from(self.most.saturating_sub(*offset)).unwrap_or(usize::MAX);
-                let Some((kept, _)) = bytes.split_at_checked(room) else { return emit(connection, event) };
+                let Some((kept, _)) = bytes.split_at_checked(room) else {
+                    return emit(connection, event);
+                };
                 if !kept.is_empty() {
                     let (direction, offset, time, kind) = (*direction, *offset, *time, *kind);
-                    emit(connection, &Event::Data { direction, offset, time, kind, bytes: kept })?;
+                    emit(
+                        connection,
+                        &Event::Data {
+                            direction,
+                            offset,
+                            time,
+                            kind,
+                            bytes: kept,
+                        },
+                    )?;
                 }
                 if kept.len() < bytes.len() && self.first(connection, *direction) {
-                    emit(connection, &Event::Cut { direction: *direction, offset: self.most, time: *time })?;
+                    emit(
+                        connection,
+                        &Event::Cut {
+                            direction: *direction,
+                            offset: self.most,
+                            time: *time,
+                        },
+                    )?;
                 }
                 Ok(())
             }
@@ -50,10 +77,13 @@ impl Limit {
         if self.told.len() <= slot {
             self.told.resize(slot + 1, (0, [false; 2]));
         }
-        let Some((id, told)) = self.told.get_mut(slot) else { return false };
+        let Some((id, told)) = self.told.get_mut(slot) else {
+            return false;
+        };
         if *id != connection.id {
             (*id, *told) = (connection.id, [false; 2]);
         }
-        told.get_mut(direction.index()).is_some_and(|told| !std::mem::replace(told, true))
+        told.get_mut(direction.index())
+            .is_some_and(|told| !std::mem::replace(told, true))
     }
 }

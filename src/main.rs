@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
-use flowdump::capture::{CaptureError, interface_table};
+use flowdump::capture::{CaptureError, interfaces};
 use flowdump::cli::Args;
 use flowdump::config::{Config, Surroundings};
 use flowdump::pipeline::{self, RunError};
@@ -17,9 +17,11 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if args.list_interfaces {
-        return match interface_table() {
+        return match interfaces::list().map(|list| interfaces::table(&list)) {
             // A reader that has gone is none of our business.
-            Ok(table) => std::io::stdout().write_all(table.as_bytes()).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),
+            Ok(table) => std::io::stdout()
+                .write_all(table.as_bytes())
+                .map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),
             Err(error) => fail(&error, 1),
         };
     }

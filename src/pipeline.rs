@@ -74,7 +74,8 @@ pub fn run(config: &Config) -> Result<bool, RunError> {
             let none = Filter::compile("", &[])?;
             let link_type = Some(source.link_type());
             say(config, &format!("capturing on {}", options.interface));
-            Run::new(config, &signals, none, link_type, options.snaplen)?.all(source, |source| Some(source.stats()))
+            Run::new(config, &signals, none, link_type, options.snaplen)?
+                .all(source, |source| Some(source.stats()))
         }
     }
 }
@@ -125,7 +126,9 @@ impl Stages {
     fn event(&mut self, connection: &Connection, event: &Event<'_>) -> Result<(), SinkError> {
         let sinks = &mut self.sinks;
         match &mut self.limit {
-            Some(limit) => limit.event(connection, event, &mut |connection, event| sinks.event(connection, event)),
+            Some(limit) => limit.event(connection, event, &mut |connection, event| {
+                sinks.event(connection, event)
+            }),
             None => sinks.event(connection, event),
         }
     }
@@ -169,7 +172,9 @@ impl<'c> Run<'c> {
         }
         let standard_output = || {
             let owned = std::io::stdout().as_fd().try_clone_to_owned();
-            owned.map(File::from).map_err(|error| RunError::System("standard output", error))
+            owned
+                .map(File::from)
+                .map_err(|error| RunError::System("standard output", error))
         };
         let console = match &config.console {
             Some(options) => Some(Console::new(standard_output()?, options.clone())),
@@ -177,9 +182,12 @@ impl<'c> Run<'c> {
         };
         let files = config.files.clone().map(Files::new).transpose()?;
         let writer = match &config.write {
-            Some((path, options)) => {
-                Some(packet_writer(path, link_type.unwrap_or(LinkType::ETHERNET), snaplen, *options)?)
-            }
+            Some((path, options)) => Some(packet_writer(
+                path,
+                link_type.unwrap_or(LinkType::ETHERNET),
+                snaplen,
+                *options,
+            )?),
             None => None,
         };
         if live.is_some() {
@@ -195,7 +203,10 @@ impl<'c> Run<'c> {
             filter,
             decoder: Decoder::new(config.decode.clone()),
             flow: FlowTable::new(config.flow.clone()),
-            stages: Stages { limit: config.max_bytes.map(Limit::new), sinks: Sinks { console, files } },
+            stages: Stages {
+                limit: config.max_bytes.map(Limit::new),
+                sinks: Sinks { console, files },
+            },
             writer,
             write_trouble: None,
             bar: ProgressBar::hidden(),
@@ -231,7 +242,10 @@ impl<'c> Run<'c> {
         say(self.config, &self.totals(live).to_string());
         if let Some(live) = live.filter(|live| live.dropped_by_kernel + live.dropped_by_us > 0) {
             let lost = live.dropped_by_kernel + live.dropped_by_us;
-            say(self.config, &format!("warning: {lost} packets were dropped: streams may have gaps (--buffer-size)"));
+            say(
+                self.config,
+                &format!("warning: {lost} packets were dropped: streams may have gaps (--buffer-size)"),
+            );
         }
         outcome
     }
@@ -268,7 +282,12 @@ impl<'c> Run<'c> {
                     self.bar.suspend(|| eprint!("{totals}"));
                 }
                 let is_live = matches!(self.config.input, Input::Live(_));
-                if is_live && self.config.duration.is_some_and(|duration| self.begun.elapsed() >= duration) {
+                if is_live
+                    && self
+                        .config
+                        .duration
+                        .is_some_and(|duration| self.begun.elapsed() >= duration)
+                {
                     self.signals.stop.store(true, Ordering::Relaxed);
                 }
                 // A live source empties itself first, and then says that it is at its end.
@@ -294,7 +313,8 @@ impl<'c> Run<'c> {
         self.stages.sinks.each(|sink| sink.tick(packet.time))?;
         if let Some(segment) = self.decoder.decode(packet) {
             let stages = &mut self.stages;
-            self.flow.segment(&segment, &mut |connection, event| stages.event(connection, event))?;
+            self.flow
+                .segment(&segment, &mut |connection, event| stages.event(connection, event))?;
         }
         Ok(())
     }
@@ -302,8 +322,11 @@ impl<'c> Run<'c> {
     fn idle(&mut self, now: Timestamp) -> Result<(), RunError> {
         let settled = now - SETTLED;
         let stages = &mut self.stages;
-        self.flow.tick(settled, &mut |connection, event| stages.event(connection, event))?;
-        self.stages.sinks.each(|sink| sink.tick(settled).and_then(|()| sink.flush()))?;
+        self.flow
+            .tick(settled, &mut |connection, event| stages.event(connection, event))?;
+        self.stages
+            .sinks
+            .each(|sink| sink.tick(settled).and_then(|()| sink.flush()))?;
         if let Some(writer) = &mut self.writer {
             let written = writer.tick(now);
             self.written(written)?;
@@ -313,7 +336,8 @@ impl<'c> Run<'c> {
 
     fn finish(&mut self) -> Result<(), RunError> {
         let stages = &mut self.stages;
-        self.flow.finish(&mut |connection, event| stages.event(connection, event))?;
+        self.flow
+            .finish(&mut |connection, event| stages.event(connection, event))?;
         self.stages.sinks.each(|sink| sink.finish())?;
         self.writer.take().map_or(Ok(()), PacketWriter::finish)?;
         Ok(())
@@ -322,11 +346,17 @@ impl<'c> Run<'c> {
     /// A live capture goes on where packets can't be written, and says so once a minute.
     fn written(&mut self, written: Result<(), WriteError>) -> Result<(), RunError> {
         let Err(error) = written else { return Ok(()) };
-        if !matches!((&self.config.input, &error), (Input::Live(_), WriteError::Io { .. })) {
+        if !matches!(
+            (&self.config.input, &error),
+            (Input::Live(_), WriteError::Io { .. })
+        ) {
             return Err(error.into());
         }
         self.failed = true;
-        if self.write_trouble.is_none_or(|told| told.elapsed() >= Duration::from_secs(60)) {
+        if self
+            .write_trouble
+            .is_none_or(|told| told.elapsed() >= Duration::from_secs(60))
+        {
             self.write_trouble = Some(Instant::now());
             eprintln!("flowdump: {error}; going on");
         }
@@ -344,7 +374,8 @@ impl<'c> Run<'c> {
         });
         warnings.retain(|warning| self.told.insert(warning.clone()));
         for warning in warnings {
-            self.bar.suspend(|| say(self.config, &format!("warning: {warning}")));
+            self.bar
+                .suspend(|| say(self.config, &format!("warning: {warning}")));
         }
     }
 
@@ -352,11 +383,14 @@ impl<'c> Run<'c> {
         if !self.config.progress || self.begun.elapsed() < BAR_AFTER {
             return;
         }
-        let Some((at, len)) = source.progress() else { return };
+        let Some((at, len)) = source.progress() else {
+            return;
+        };
         if self.bar.is_hidden() {
             let style = ProgressStyle::with_template("{wide_bar} {binary_bytes}/{binary_total_bytes} {eta}")
                 .unwrap_or_else(|_| ProgressStyle::default_bar());
-            self.bar = ProgressBar::with_draw_target(Some(len), ProgressDrawTarget::stderr_with_hz(10)).with_style(style);
+            self.bar = ProgressBar::with_draw_target(Some(len), ProgressDrawTarget::stderr_with_hz(10))
+                .with_style(style);
         }
         self.bar.set_position(at);
     }
@@ -369,7 +403,12 @@ impl<'c> Run<'c> {
             flow: self.flow.stats(),
             unread: self.decoder.unread(),
             live,
-            files: self.stages.sinks.files.as_ref().map(|files| (files.made(), files.folder())),
+            files: self
+                .stages
+                .sinks
+                .files
+                .as_ref()
+                .map(|files| (files.made(), files.folder())),
             mail: None,
             time: self.begun.elapsed(),
         }

@@ -105,7 +105,11 @@ impl Bytes {
     pub(super) fn stream(mut reader: Box<dyn Read + Send>) -> io::Result<Self> {
         // A pipe may give its first bytes one at a time.
         let mut start = Vec::new();
-        while let Err(error) = reader.by_ref().take(4 - start.len() as u64).read_to_end(&mut start) {
+        while let Err(error) = reader
+            .by_ref()
+            .take(4 - start.len() as u64)
+            .read_to_end(&mut start)
+        {
             if error.kind() != io::ErrorKind::WouldBlock {
                 return Err(error);
             }

@@ -78,7 +78,7 @@ impl Store {
                 OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
             let mode = Mode::from_bits_truncate(0o640);
             let mut opened = openat(&self.folder, candidate.as_str(), flags, mode);
-            if opened == Err(nix::errno::Errno::ENOENT) && candidate.contains('/') {
+            if matches!(opened, Err(nix::errno::Errno::ENOENT)) && candidate.contains('/') {
                 self.make_folders(&candidate)?;
                 opened = openat(&self.folder, candidate.as_str(), flags, mode);
             }

@@ -206,7 +206,9 @@ impl Watch {
                 seen.closing = Some((*closing).clone());
                 assert_eq!(self.slots.remove(&connection.slot), Some(connection.id));
             }
-            Event::Opened | Event::Mail(_) | Event::Tls(_) => unreachable!("flow does not say {event:?}"),
+            Event::Opened | Event::Cut { .. } | Event::Mail(_) | Event::Tls(_) => {
+                unreachable!("flow does not say {event:?}")
+            }
         }
     }
 

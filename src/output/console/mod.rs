@@ -14,7 +14,7 @@ use super::clock::{Clock, TimeStyle};
 use super::escape::Unprintable;
 use super::palette::Palette;
 use super::words;
-use crate::event::{Connection, Direction, Event, Sink, SinkError, TcpNote};
+use crate::event::{Connection, Direction, EndHow, Event, Sink, SinkError, TcpNote};
 use crate::time::Timestamp;
 use page::Page;
 use state::State;
@@ -205,7 +205,7 @@ impl<W: Write> Sink for Console<W> {
             } => {
                 page.finish_line(&mut state, *direction);
                 page.remark(
-                    &mut state,
+                    &state,
                     *direction,
                     *at,
                     &format!("cut here, after {offset} bytes"),
@@ -219,7 +219,7 @@ impl<W: Write> Sink for Console<W> {
                 let text = format!(
                     "{len} bytes came again with other content, at byte {offset}; the first copy stands"
                 );
-                page.remark(&mut state, *direction, *at, &text);
+                page.remark(&state, *direction, *at, &text);
             }
             Event::End {
                 direction,
@@ -229,7 +229,7 @@ impl<W: Write> Sink for Console<W> {
                 page.finish_run(&mut state);
                 page.finish_line(&mut state, *direction);
                 if *how == EndHow::Reset && state.shown {
-                    page.remark(&mut state, *direction, *at, "connection reset");
+                    page.remark(&state, *direction, *at, "connection reset");
                 }
             }
             Event::Mail(event) => page.mail(connection, &mut state, event),
