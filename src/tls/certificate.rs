@@ -43,8 +43,16 @@ fn facts(parsed: &X509Certificate<'_>, der: &[u8]) -> Certificate {
         not_before: time_of(parsed.validity().not_before.timestamp()),
         not_after: time_of(parsed.validity().not_after.timestamp()),
         fingerprint: hex(&Sha256::digest(der)),
-        serial: hex(parsed.tbs_certificate.raw_serial()),
+        serial: serial(parsed.tbs_certificate.raw_serial()),
         problems: Vec::new(),
+    }
+}
+
+/// Without the zero byte that only says that the number is positive.
+fn serial(raw: &[u8]) -> String {
+    match raw {
+        [0, rest @ ..] if !rest.is_empty() => hex(rest),
+        _ => hex(raw),
     }
 }
 

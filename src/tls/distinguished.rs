@@ -29,7 +29,11 @@ pub(super) fn common_names(name: &X509Name<'_>) -> Vec<String> {
 
 fn attribute(attribute: &AttributeTypeAndValue<'_>) -> String {
     let kind = attribute.attr_type();
-    let kind = oid2abbrev(kind, oid_registry()).map_or_else(|_| kind.to_id_string(), str::to_owned);
+    let kind = match oid2abbrev(kind, oid_registry()) {
+        Ok("Email") => "emailAddress".to_owned(), // as OpenSSL and all who quote it have it
+        Ok(kind) => kind.to_owned(),
+        Err(_) => kind.to_id_string(),
+    };
     let value = attribute.attr_value();
     match text(value) {
         Some(text) => format!("{kind}={}", escaped(&text)),

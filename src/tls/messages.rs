@@ -54,12 +54,9 @@ impl Messages {
     /// Asked at the end of a record.
     pub(super) fn plausible(&self) -> bool {
         if self.lost {
-            return self.tiles();
-        }
-        match self.kept.as_slice() {
-            &[number, high, ..] => handshake_exists(number) && high <= 1,
-            &[number] => handshake_exists(number),
-            [] => true,
+            self.tiles()
+        } else {
+            self.first().is_none_or(handshake_exists)
         }
     }
 

@@ -5,6 +5,7 @@
 mod certificate;
 mod distinguished;
 mod event;
+mod handshake;
 mod hello;
 mod hostname;
 mod messages;

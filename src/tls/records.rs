@@ -170,7 +170,6 @@ impl Records {
                 tell(Piece::Record(record));
             } else if self.sync == Sync::Sure {
                 record.whole = false;
-                tell(Piece::Lost);
                 tell(Piece::Record(record));
             }
         }

@@ -5,10 +5,9 @@
 use crate::event::Direction;
 use crate::time::Timestamp;
 
-use super::certificate::chain;
-use super::event::{Alert, Handshake, Record, TlsEvent, TlsHow};
-use super::hello::{Offer, client_hello, key_exchange_group, server_hello, ssl2_client_hello};
-use super::messages::{Message, Messages};
+use super::event::{Alert, Record, TlsEvent, TlsHow};
+use super::hello::Offer;
+use super::messages::Messages;
 use super::names::is_tls13;
 
 /// Shortest record that a Finished of TLS 1.3 fits in: header of 4, SHA-256, type, tag of CCM_8.
@@ -36,6 +35,8 @@ pub(super) struct Side {
     pub(super) changed: bool,
     /// It sent its Finished, as far as can be told.
     pub(super) finished: bool,
+    /// Its last record was an alert.
+    pub(super) alerted: bool,
     /// It sent application data, so called.
     pub(super) data: bool,
     /// It went on with something that is no TLS.
@@ -50,14 +51,14 @@ pub(super) struct Side {
 /// What the handshake needs.
 #[derive(Default)]
 pub(super) struct Hand {
-    messages: [Messages; 2],
-    offer: Option<Offer>,
-    sni: Option<String>,
+    pub(super) messages: [Messages; 2],
+    pub(super) offer: Option<Offer>,
+    pub(super) sni: Option<String>,
     pub(super) retry: bool,
     pub(super) server_hello: bool,
     /// The server sent what only a full handshake of TLS 1.2 has.
-    full: bool,
-    resumed: Option<bool>,
+    pub(super) full: bool,
+    pub(super) resumed: Option<bool>,
     /// The last alert: by whom, and level and description if in clear.
     pub(super) alert: Option<(Direction, Option<(u8, u8)>)>,
 }
@@ -69,16 +70,21 @@ pub(super) struct Session {
     pub(super) client: Option<Direction>,
     /// As the server chose; 0 until then.
     pub(super) version: u16,
-    cipher: u16,
-    encrypts: bool,
+    pub(super) cipher: u16,
+    pub(super) encrypts: bool,
     pub(super) sides: [Side; 2],
     pub(super) hand: Option<Box<Hand>>,
 }
 
-type Tell<'t> = &'t mut dyn FnMut(TlsEvent);
+pub(super) type Tell<'t> = &'t mut dyn FnMut(TlsEvent);
 
 impl Session {
     pub(super) fn new(how: TlsHow) -> Self {
+        let mut hand = Box::<Hand>::default();
+        if how == TlsHow::Found {
+            // Nobody says that this is where a message begins.
+            hand.messages.iter_mut().for_each(Messages::lose);
+        }
         Self {
             how,
             progress: Progress::Open,
@@ -87,7 +93,7 @@ impl Session {
             cipher: 0,
             encrypts: true,
             sides: [Side::default(); 2],
-            hand: Some(Box::default()),
+            hand: Some(hand),
         }
     }
 
@@ -130,6 +136,14 @@ impl Session {
         }
     }
 
+    /// What follows in this direction is no TLS.
+    pub(super) fn broke(&mut self, direction: Direction) {
+        self.side_mut(direction).broken = true;
+        if let Some(hand) = &mut self.hand {
+            of(&mut hand.messages, direction).clear();
+        }
+    }
+
     /// What was told of the record at hand is incomplete or wrong.
     pub(super) fn lost(&mut self, direction: Direction) {
         let side = self.side_mut(direction);
@@ -144,7 +158,9 @@ impl Session {
     pub(super) fn record(&mut self, mut record: Record, now: Timestamp, tell: Tell<'_>) {
         let direction = record.direction;
         let payload = record.len.saturating_sub(5);
-        self.side_mut(direction).spoke = true;
+        let side = self.side_mut(direction);
+        side.spoke = true;
+        side.alerted = record.content_type == 21;
         let alert = if record.content_type == 21 {
             self.take_alert(direction, payload)
         } else {
@@ -229,106 +245,6 @@ impl Session {
             direction: record.direction,
             level_description,
         }));
-    }
-
-    fn handshake(&mut self, record: &Record, tell: Tell<'_>) {
-        let direction = record.direction;
-        let changed = self.side(direction).changed && !is_tls13(self.version);
-        if changed && (record.encrypted || !self.encrypts) {
-            self.side_mut(direction).finished = true;
-        }
-        let Some(hand) = &mut self.hand else {
-            return;
-        };
-        if record.encrypted || !record.whole {
-            return;
-        }
-        let ssl2 = record.version == 2;
-        let mut messages = std::mem::take(of(&mut hand.messages, direction));
-        if ssl2 {
-            self.ssl2_hello(&messages, record, tell);
-            messages.clear();
-        } else if changed && !self.encrypts {
-            messages.take_first(|message| self.message(message, record, tell));
-        } else {
-            messages.drain(|message| self.message(message, record, tell));
-        }
-        if let Some(hand) = &mut self.hand {
-            *of(&mut hand.messages, direction) = messages;
-        }
-    }
-
-    fn ssl2_hello(&mut self, messages: &Messages, record: &Record, tell: Tell<'_>) {
-        let message = match ssl2_client_hello(messages.kept()) {
-            Some((hello, offer)) => {
-                self.client = Some(record.direction);
-                if let Some(hand) = &mut self.hand {
-                    hand.offer = Some(offer);
-                }
-                Handshake::ClientHello(hello)
-            }
-            None => Handshake::Other(messages.first().unwrap_or_default()),
-        };
-        self.side_mut(record.direction).last = messages.first();
-        tell(TlsEvent::Handshake {
-            time: record.time,
-            direction: record.direction,
-            message,
-        });
-    }
-
-    fn message(&mut self, message: Message<'_>, record: &Record, tell: Tell<'_>) {
-        let direction = record.direction;
-        let (number, body) = match message {
-            Message::Whole(number, body) => (number, Some(body)),
-            Message::Skipped(number) => (number, None),
-        };
-        self.side_mut(direction).last = Some(number);
-        match number {
-            1 => self.client = self.client.or(Some(direction)),
-            2 => self.client = self.client.or(Some(direction.reverse())),
-            _ => {}
-        }
-        let message = body.and_then(|body| self.read(number, body, record));
-        tell(TlsEvent::Handshake {
-            time: record.time,
-            direction,
-            message: message.unwrap_or(Handshake::Other(number)),
-        });
-    }
-
-    /// A message as far as it interests us. `None` if it does not, or can't be read.
-    fn read(&mut self, number: u8, body: &[u8], record: &Record) -> Option<Handshake> {
-        let from_server = self.client == Some(record.direction.reverse());
-        let hand = self.hand.as_mut()?;
-        hand.full |= from_server && matches!(number, 11 | 12 | 14);
-        match number {
-            1 => {
-                let (hello, offer) = client_hello(body)?;
-                hand.sni.clone_from(&hello.sni);
-                hand.offer = Some(offer);
-                Some(Handshake::ClientHello(hello))
-            }
-            2 => {
-                let hello = server_hello(body, hand.offer.as_ref())?;
-                hand.retry = hello.retry;
-                hand.server_hello = !hello.retry;
-                hand.resumed = hello.resumed;
-                self.version = hello.version;
-                self.cipher = hello.cipher;
-                self.encrypts = hello.encrypts;
-                Some(Handshake::ServerHello(hello))
-            }
-            11 => {
-                let sni = hand.sni.as_deref().filter(|_| from_server);
-                chain(body, record.time, sni).map(Handshake::Certificates)
-            }
-            12 => Some(Handshake::ServerKeyExchange {
-                group: key_exchange_group(body, self.cipher),
-            }),
-            13 => Some(Handshake::CertificateRequest),
-            _ => None,
-        }
     }
 
     /// A record of application data, so called: in TLS 1.3 the encrypted handshake too.

@@ -6,37 +6,34 @@ use super::event::TlsHow;
 use super::names::{alert_name, handshake_name, is_tls13};
 use super::session::{Hand, Progress, Session};
 
-/// Where the handshake stands. `None` if it is over, or if too little was seen to say.
+/// Where the handshake stands. `None` if it is over, or if too little was seen to say: what is missing from the
+/// capture may be the rest of it, unless somebody said that there is none.
 pub(super) fn step(session: &Session) -> Option<String> {
     let hand = match (session.progress, &session.hand) {
         (Progress::Open, Some(hand)) => hand,
         _ => return None,
     };
-    let (mut words, missing) = match session.client {
+    let refused = matches!(hand.alert, Some((_, Some((2, _)))));
+    if session.sides.iter().any(|side| side.gap) && !refused {
+        return None;
+    }
+    let mut words = match session.client {
         None => before_hello(session)?,
         Some(client) => after_hello(session, hand, client)?,
     };
     if let Some((direction, alert)) = hand.alert {
-        let who = match session.client {
-            Some(client) if client == direction => "the client",
-            Some(_) => "the server",
-            None if direction == Direction::ToServer => "the client",
-            None => "the server",
+        let who = if direction == session.client.unwrap_or(Direction::ToServer) {
+            "client"
+        } else {
+            "server"
         };
-        let what = alert.map_or("an encrypted alert".into(), |(_, description)| {
-            alert_name(description)
-        });
-        words.push_str(&format!("; {who} sent {what}"));
-    }
-    if missing {
-        words.push_str("; bytes are missing");
+        let what = alert.map_or("encrypted".into(), |(_, description)| alert_name(description));
+        words.push_str(&format!("; the {who}'s alert: {what}"));
     }
     Some(words)
 }
 
-type Words = (String, bool);
-
-fn before_hello(session: &Session) -> Option<Words> {
+fn before_hello(session: &Session) -> Option<String> {
     let [client, server] = session.sides;
     let words = if client.broken {
         "something that is no TLS came instead of a ClientHello"
@@ -47,15 +44,16 @@ fn before_hello(session: &Session) -> Option<Words> {
     } else {
         "no ClientHello came"
     };
-    Some((words.into(), client.gap || server.gap))
+    Some(words.into())
 }
 
-fn after_hello(session: &Session, hand: &Hand, client: Direction) -> Option<Words> {
+fn after_hello(session: &Session, hand: &Hand, client: Direction) -> Option<String> {
     let server = session.side(client.reverse());
     let client = session.side(client);
-    let missing = client.gap || server.gap;
     let last = |number: Option<u8>| number.map_or("first records".into(), handshake_name);
-    let words: String = if server.broken {
+    let words: String = if server.broken && !server.spoke {
+        "the server answered the ClientHello with something that is no TLS".into()
+    } else if server.broken {
         "the server went on with something that is no TLS".into()
     } else if client.broken {
         "the client went on with something that is no TLS".into()
@@ -94,5 +92,5 @@ fn after_hello(session: &Session, hand: &Hand, client: Direction) -> Option<Word
     } else {
         format!("the server stopped after its {}", last(server.last))
     };
-    Some((words, missing))
+    Some(words)
 }

@@ -103,12 +103,12 @@ fn take(
         Piece::Record(record) => session.record(record, now, tell),
         Piece::Lost => session.lost(direction),
         Piece::Broken { offset, first } => {
-            session.side_mut(direction).broken = true;
+            session.broke(direction);
             let text = first.is_ascii_graphic() || first.is_ascii_whitespace();
-            let reason = if text {
-                "clear text, not a TLS record"
-            } else {
-                "not a TLS record"
+            let reason = match (text, session.side(direction).alerted) {
+                (true, true) => "clear text after the alert that ends TLS",
+                (true, false) => "clear text where a TLS record must begin",
+                (false, _) => "no TLS record begins here",
             };
             tell(TlsEvent::Broken {
                 time: now,
