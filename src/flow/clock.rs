@@ -1,41 +1,68 @@
-//! Packet time as the table believes it: never backwards, and not into the far future on the word of
-//! one packet (captures with a last packet dated 2063 exist).
+//! The table's own time: made of packet times, but never backwards, and not into the far future on the
+//! word of one packet.
+//!
+//! Packet times do all of that: clocks are set back during a capture, files from two machines follow one
+//! another, a last packet is dated 2063. Time-outs run on this time; what users see is the packets'.
 
 use std::time::Duration;
 
 use crate::time::Timestamp;
 
-/// A jump of more than this has to be confirmed by a second packet.
-const JUMP: Duration = Duration::from_secs(24 * 3600);
+/// A jump ahead of more than this has to be confirmed by a second packet.
+const AHEAD: Duration = Duration::from_secs(24 * 3600);
+
+/// Packets are out of order by so much without anybody's clock having been set back.
+const BACK: Duration = Duration::from_secs(1);
 
 /// The table's clock.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
     now: Option<Timestamp>,
+    /// What is added to packet times, since they were set back.
+    shift: Duration,
+    /// The packet before, if its time was not believed.
     suspect: Option<Timestamp>,
 }
 
 impl Clock {
-    /// Takes a packet's time and says what time it is.
+    /// Takes a packet's time and says when that was in the table's time: now, or later than now if it is
+    /// dated far ahead and stands alone so far.
     pub(super) fn advance(&mut self, time: Timestamp) -> Timestamp {
-        let now = *self.now.get_or_insert(time);
-        if time <= now {
-            return now;
+        let shifted = time + self.shift;
+        let now = *self.now.get_or_insert(shifted);
+        let odd = shifted.since(now) > AHEAD || now.since(shifted) > BACK;
+        if !odd {
+            self.suspect = None;
+            self.now = Some(now.max(shifted));
+            return now.max(shifted);
         }
         let confirmed = self
             .suspect
-            .is_some_and(|suspect| time.since(suspect).max(suspect.since(time)) <= JUMP);
-        if time.since(now) > JUMP && !confirmed {
-            self.suspect = Some(time);
-            return now;
+            .replace(time)
+            .is_some_and(|before| time.since(before).max(before.since(time)) <= AHEAD);
+        if confirmed {
+            self.suspect = None;
+            if shifted > now {
+                self.now = Some(shifted);
+            } else {
+                self.shift += now.since(shifted);
+            }
         }
-        self.suspect = None;
-        self.now = Some(time);
-        time
+        if self.suspect.is_some() {
+            now.max(shifted)
+        } else {
+            self.now()
+        }
     }
 
+    /// What time it is.
     pub(super) fn now(&self) -> Timestamp {
         self.now.unwrap_or_default()
+    }
+
+    /// What packets would say now.
+    pub(super) fn packet_time(&self) -> Timestamp {
+        self.now() - self.shift
     }
 }
 
@@ -43,14 +70,39 @@ impl Clock {
 mod tests {
     use super::*;
 
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_nanos(seconds * 1_000_000_000)
+    }
+
     #[test]
     fn one_packet_from_the_future_does_not_move_it() {
-        let at = |seconds: i64| Timestamp::from_nanos(seconds * 1_000_000_000);
         let mut clock = Clock::default();
-        assert_eq!(clock.advance(at(100)), at(100));
-        assert_eq!(clock.advance(at(10_000_000)), at(100));
-        assert_eq!(clock.advance(at(101)), at(101));
-        assert_eq!(clock.advance(at(10_000_000)), at(101), "not the one right before");
-        assert_eq!(clock.advance(at(10_000_001)), at(10_000_001), "two agree");
+        let mut now_after = |seconds| {
+            clock.advance(at(seconds));
+            clock.now()
+        };
+        assert_eq!(now_after(100), at(100));
+        assert_eq!(now_after(10_000_000), at(100));
+        assert_eq!(now_after(101), at(101));
+        assert_eq!(now_after(10_000_000), at(101), "not the one right before");
+        assert_eq!(now_after(10_000_001), at(10_000_001), "two agree");
+    }
+
+    #[test]
+    fn the_first_packet_behind_a_long_pause_belongs_behind_it() {
+        let mut clock = Clock::default();
+        clock.advance(at(100));
+        assert_eq!(clock.advance(at(10_000_000)), at(10_000_000));
+        assert_eq!(clock.now(), at(100), "until another one agrees");
+    }
+
+    #[test]
+    fn it_goes_on_where_the_packets_clock_was_set_back() {
+        let mut clock = Clock::default();
+        clock.advance(at(10_000));
+        assert_eq!(clock.advance(at(2_000)), at(10_000), "one packet may be mistaken");
+        assert_eq!(clock.advance(at(2_001)), at(10_000), "two agree: this is now");
+        assert_eq!(clock.advance(at(2_005)), at(10_004));
+        assert_eq!(clock.packet_time(), at(2_005));
     }
 }

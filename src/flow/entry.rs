@@ -5,7 +5,7 @@ use super::out::Identity;
 use super::recent::Fingerprint;
 use super::stream::Stream;
 use crate::decode::{Endpoint, Scope, Segment};
-use crate::event::{ClientKnown, CloseReason, Connection};
+use crate::event::{ClientKnown, CloseReason, Connection, Direction};
 use crate::time::Timestamp;
 
 /// Where a connection stands. Each state has its own list, ordered by last activity.
@@ -19,6 +19,64 @@ pub(super) enum State {
     Closing = 2,
     /// Alive.
     Active = 3,
+}
+
+impl State {
+    /// All of them; what matters least comes first.
+    pub(super) const ALL: [Self; 4] = [Self::Tombstone, Self::HalfOpen, Self::Closing, Self::Active];
+}
+
+/// One value for each side, where it is known. (Two options would take twice the space: there may be
+/// millions of these.)
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Sides<T> {
+    values: [T; 2],
+    known: [bool; 2],
+}
+
+impl<T: Copy> Sides<T> {
+    pub(super) fn get(&self, side: usize) -> Option<T> {
+        let known = self.known.get(side).copied().unwrap_or_default();
+        self.values.get(side).copied().filter(|_| known)
+    }
+
+    pub(super) fn set(&mut self, side: usize, value: T) {
+        if let (Some(place), Some(known)) = (self.values.get_mut(side), self.known.get_mut(side)) {
+            *place = value;
+            *known = true;
+        }
+    }
+
+    /// Keeps the first value.
+    pub(super) fn set_once(&mut self, side: usize, value: T) {
+        if self.get(side).is_none() {
+            self.set(side, value);
+        }
+    }
+
+    /// The side of which alone something is known.
+    fn only(&self) -> Option<usize> {
+        match self.known {
+            [true, false] => Some(0),
+            [false, true] => Some(1),
+            _ => None,
+        }
+    }
+
+    pub(super) fn none(&self) -> bool {
+        self.known == [false; 2]
+    }
+}
+
+/// SYNs that nobody answered so far.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Syns {
+    /// The last one.
+    pub(super) fingerprint: Fingerprint,
+    pub(super) count: u16,
+    /// Duplicate captures of them.
+    pub(super) copies: u16,
+    pub(super) window_scale: u8,
 }
 
 /// The two streams and what goes with them.
@@ -36,6 +94,25 @@ pub(super) struct Active {
     pub(super) cost: usize,
 }
 
+impl Active {
+    /// Memory accounted for the box itself.
+    pub(super) const COST: usize = size_of::<Self>();
+
+    pub(super) fn stream(&self, side: usize) -> Option<&Stream> {
+        self.streams.get(side)
+    }
+}
+
+/// What a connection has, by its state.
+#[derive(Debug)]
+pub(super) enum Phase {
+    HalfOpen(Syns),
+    /// Active or closing.
+    Streams(Box<Active>),
+    /// Sequence number behind the last byte of each side.
+    Tombstone(Sides<u32>),
+}
+
 /// A connection in the table.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -45,32 +122,23 @@ pub(super) struct Entry {
     pub(super) state: State,
     pub(super) links: Links,
     /// In which VLANs and tunnels each side was first seen.
-    pub(super) scopes: [Option<Scope>; 2],
+    pub(super) scopes: Sides<Scope>,
     /// Initial sequence number of each side, where its SYN was seen.
-    pub(super) isn: [Option<u32>; 2],
-    /// Tombstones: sequence number behind the last byte of each side.
-    pub(super) ended_at: [Option<u32>; 2],
+    pub(super) isn: Sides<u32>,
     pub(super) first_time: Timestamp,
     pub(super) last_time: Timestamp,
-    /// SYNs seen while half open.
-    pub(super) syns: u16,
-    /// Duplicate captures of them.
-    pub(super) copies: u16,
+    /// Last activity in the table's time.
+    pub(super) touched: Timestamp,
     pub(super) vlan: Option<u16>,
     pub(super) mac: Option<([u8; 6], [u8; 6])>,
-    pub(super) window_scale: u8,
-    /// Of the last SYN while half open.
-    pub(super) fingerprint: Fingerprint,
-    pub(super) active: Option<Box<Active>>,
-}
-
-impl Active {
-    /// Memory accounted for the box itself.
-    pub(super) const COST: usize = size_of::<Self>();
+    pub(super) phase: Phase,
 }
 
 /// Memory accounted for an entry with its share of the index.
 pub(super) const ENTRY_COST: usize = size_of::<Entry>() + 12;
+
+// A SYN flood makes millions of these.
+const _: () = assert!(ENTRY_COST < 200);
 
 impl Entry {
     /// The side that the segment comes from, by the ends of the table's key.
@@ -87,23 +155,29 @@ impl Entry {
         }
     }
 
-    /// The side that opened, from SYNs seen: only a lone SYN or a SYN-ACK tells.
-    fn syn_side(&self) -> Option<usize> {
-        match self.isn {
-            [Some(_), None] => Some(0),
-            [None, Some(_)] => Some(1),
+    pub(super) fn active(&self) -> Option<&Active> {
+        match &self.phase {
+            Phase::Streams(active) => Some(active),
             _ => None,
         }
     }
 
-    /// The connection as told to sinks; `client_side` where it is known, else guessed from ports.
+    pub(super) fn active_mut(&mut self) -> Option<&mut Active> {
+        match &mut self.phase {
+            Phase::Streams(active) => Some(active),
+            _ => None,
+        }
+    }
+
+    /// The connection as told to sinks; the client's side where it is known, else by a lone SYN, else
+    /// guessed from ports. `speaker` sent the first packet.
     pub(super) fn identity(
         &self,
         slot: u32,
         known: Option<(usize, ClientKnown)>,
         speaker: usize,
     ) -> Identity {
-        let known = known.or_else(|| self.syn_side().map(|side| (side, ClientKnown::Syn)));
+        let known = known.or_else(|| Some((self.isn.only()?, ClientKnown::Syn)));
         let (client_side, client_known) =
             known.unwrap_or_else(|| (guess_client(&self.ends, speaker), ClientKnown::Guessed));
         let [zero, one] = self.ends;
@@ -120,6 +194,7 @@ impl Entry {
                 (destination, source)
             }
         });
+        let scope = self.scopes.get(speaker).or(self.scopes.get(1 - speaker));
         Identity {
             connection: Connection {
                 id: self.id,
@@ -128,7 +203,7 @@ impl Entry {
                 server,
                 client_known,
                 first_time: self.first_time,
-                scope: self.scopes.iter().flatten().next().copied().unwrap_or_default(),
+                scope: scope.unwrap_or_default(),
                 vlan: self.vlan,
                 mac,
             },
@@ -137,98 +212,9 @@ impl Entry {
         }
     }
 
-    /// Whether this segment's numbers fit the connection, as far as can be told: the greater the better.
-    pub(super) fn fit(&self, side: usize, segment: &Segment<'_>) -> u8 {
-        const NEAR: u64 = 1 << 24;
-        let syn = segment.flags.has(crate::decode::Flags::SYN);
-        let ack = segment
-            .flags
-            .has(crate::decode::Flags::ACK)
-            .then_some(segment.ack);
-        if let Some(active) = &self.active {
-            if syn && ack.is_none() {
-                return u8::from(self.isn_of(side) == Some(segment.seq)) * 3;
-            }
-            let own = active
-                .streams
-                .get(side)
-                .and_then(|stream| stream.distance(segment.seq));
-            let other = active
-                .streams
-                .get(1 - side)
-                .zip(ack)
-                .and_then(|(stream, ack)| stream.distance(ack));
-            let near = |distance: Option<u64>| distance.map(|distance| distance < NEAR);
-            return match (near(own), near(other)) {
-                (Some(true), Some(true)) => 3,
-                (Some(true), None) | (None, Some(true)) => 2,
-                (None, None) => 1,
-                _ => 0,
-            };
-        }
-        let own = self.isn_of(side);
-        let other = self.isn_of(1 - side);
-        let follows = own.is_some_and(|isn| isn == segment.seq && syn || isn.wrapping_add(1) == segment.seq);
-        let answers = other
-            .zip(ack)
-            .is_some_and(|(isn, ack)| isn.wrapping_add(1) == ack);
-        u8::from(follows || answers) * 3
-    }
-
-    /// Whether this very packet of this side was captured before, along whatever path.
-    pub(super) fn has_seen(&self, side: usize, fingerprint: &Fingerprint) -> bool {
-        match &self.active {
-            Some(active) => active
-                .streams
-                .get(side)
-                .is_some_and(|stream| stream.has_seen(fingerprint)),
-            None => {
-                self.state == State::HalfOpen
-                    && self.isn_of(side).is_some()
-                    && self.fingerprint.same_packet(fingerprint)
-            }
-        }
-    }
-
-    /// Binds a side to the scope in which it is first seen.
-    pub(super) fn bind(&mut self, side: usize, scope: Scope) {
-        if let Some(bound) = self.scopes.get_mut(side) {
-            bound.get_or_insert(scope);
-        }
-    }
-
-    /// Remembers where a stream ended, for the tombstone.
-    pub(super) fn set_end(&mut self, side: usize, seq: u32) {
-        if let Some(end) = self.ended_at.get_mut(side) {
-            *end = Some(seq);
-        }
-    }
-
-    /// Whether a segment lies where the closed connection's stream ended; `None` where that is not known.
-    pub(super) fn fit_tombstone(&self, side: usize, segment: &Segment<'_>) -> Option<bool> {
-        let end = self.ended_at.get(side).copied().flatten()?;
-        let distance = (segment.seq.wrapping_sub(end) as i32).unsigned_abs();
-        Some(distance < 1 << 24)
-    }
-
-    pub(super) fn isn_of(&self, side: usize) -> Option<u32> {
-        self.isn.get(side).copied().flatten()
-    }
-
-    pub(super) fn set_isn(&mut self, side: usize, isn: u32) {
-        if let Some(slot) = self.isn.get_mut(side) {
-            *slot = Some(isn);
-        }
-    }
-
-    pub(super) fn scope_of(&self, side: usize) -> Option<Scope> {
-        self.scopes.get(side).copied().flatten()
-    }
-
     /// Why it is over, when its linger has run out.
     pub(super) fn close_reason(&self) -> CloseReason {
-        use crate::event::Direction;
-        let Some(active) = &self.active else {
+        let Some(active) = self.active() else {
             return CloseReason::Timeout;
         };
         match active.reset {

@@ -92,6 +92,18 @@ impl Held {
         })
     }
 
+    /// Drops everything before `limit` and says how many bytes that was. A piece that straddles it goes as
+    /// a whole.
+    pub(super) fn drop_before(&mut self, limit: u64) -> u64 {
+        let kept = self.pieces.split_off(&limit);
+        std::mem::replace(&mut self.pieces, kept)
+            .into_values()
+            .fold(0, |sum, piece| {
+                self.bytes -= piece.bytes.len();
+                sum + piece.len()
+            })
+    }
+
     /// Puts `bytes` (and `cut` more that were not captured) at `offset`, where nothing is held yet.
     pub(super) fn insert(&mut self, offset: u64, bytes: &[u8], cut: u32, time: Timestamp) -> Inserted {
         let mut result = Inserted::default();

@@ -2,6 +2,7 @@
 
 mod clock;
 mod entry;
+mod fit;
 mod held;
 mod lru;
 mod options;

@@ -16,7 +16,9 @@ pub(super) struct Identity {
 pub(super) struct Out<'a, 'e> {
     pub(super) identity: &'a mut Identity,
     pub(super) side: usize,
-    /// Time of the packet at hand.
+    /// Time of the packet at hand: what users see.
+    pub(super) time: Timestamp,
+    /// The table's time: what waiting is measured by.
     pub(super) now: Timestamp,
     pub(super) emit: &'a mut Emit<'e>,
     /// Counted here because whoever opens is deep in a stream.
@@ -85,7 +87,7 @@ impl Out<'_, '_> {
         if !self.identity.opened {
             return Ok(());
         }
-        let (direction, time) = (self.direction(), self.now);
+        let (direction, time) = (self.direction(), self.time);
         self.event(&Event::Note {
             direction,
             time,
@@ -94,7 +96,7 @@ impl Out<'_, '_> {
     }
 
     pub(super) fn end(&mut self, how: EndHow) -> Result<(), SinkError> {
-        let (direction, time) = (self.direction(), self.now);
+        let (direction, time) = (self.direction(), self.time);
         self.event(&Event::End { direction, time, how })
     }
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use crate::decode::Segment;
 use crate::time::Timestamp;
 
-/// Segments remembered for each direction.
-const KEPT: usize = 12;
+/// Segments remembered for each direction. Copies mostly follow at once; a capture of two interfaces may
+/// have all of a short exchange on one before the same on the other.
+const KEPT: usize = 16;
 
 /// Two sightings of one packet are at most so far apart (two capture points merged: 15 to 85 ms seen).
 const SIGHTINGS: Duration = Duration::from_millis(100);
@@ -16,17 +17,17 @@ const SIGHTINGS: Duration = Duration::from_millis(100);
 /// Without an IP identification, and along the same path, only a copy this fast is no retransmission.
 const INSTANT: Duration = Duration::from_micros(200);
 
-/// What identifies a packet among others of its direction.
+/// What identifies a packet among others of its direction, in 32 bytes: there are many.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fingerprint {
     time: Timestamp,
     /// Hash of a sample of the payload.
-    content: u64,
+    content: u32,
     seq: u32,
     ack: u32,
     len: u32,
     /// Interface, link-layer addresses, time to live, VLANs: the way that it took.
-    path: u32,
+    path: u16,
     ip_id: u16,
     window: u16,
     flags: u8,
@@ -42,11 +43,11 @@ impl Fingerprint {
         path.write_u64(segment.scope.0 ^ (u64::from(segment.ttl) << 48));
         Self {
             time: segment.time,
-            content: sample(segment.payload, hasher),
+            content: sample(segment.payload, hasher) as u32,
             seq: segment.seq,
             ack: segment.ack,
             len: segment.payload_wire_len,
-            path: path.finish() as u32,
+            path: path.finish() as u16,
             ip_id: segment.ip_id,
             window: segment.window,
             flags: segment.flags.0,
@@ -101,7 +102,9 @@ pub(super) struct Recent {
 
 impl Recent {
     /// Memory accounted.
-    pub(super) const COST: usize = KEPT * size_of::<Fingerprint>();
+    pub(super) fn cost(&self) -> usize {
+        self.ring.capacity() * size_of::<Fingerprint>()
+    }
 
     /// Remembers a segment.
     pub(super) fn push(&mut self, fingerprint: Fingerprint) {

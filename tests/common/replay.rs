@@ -16,7 +16,7 @@ use flowdump::time::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Run {
     Data(Vec<u8>),
-    Gap(u64),
+    Gap(u64, GapReason),
 }
 
 /// One direction as it came out; neighbours of one kind are joined.
@@ -24,7 +24,7 @@ pub enum Run {
 pub struct Stream {
     pub runs: Vec<Run>,
     pub len: u64,
-    pub gap_reasons: Vec<GapReason>,
+    pub gap_count: u64,
     pub end: Option<EndHow>,
 }
 
@@ -35,7 +35,7 @@ impl Stream {
             .iter()
             .flat_map(|run| match run {
                 Run::Data(bytes) => bytes.as_slice(),
-                Run::Gap(_) => &[],
+                Run::Gap(..) => &[],
             })
             .copied()
             .collect()
@@ -48,7 +48,7 @@ impl Stream {
         for run in &self.runs {
             match run {
                 Run::Data(bytes) => at += bytes.len() as u64,
-                Run::Gap(len) => {
+                Run::Gap(len, _) => {
                     gaps.push((at, *len));
                     at += len;
                 }
@@ -63,7 +63,7 @@ impl Stream {
             .iter()
             .map(|run| match run {
                 Run::Data(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-                Run::Gap(len) => format!("[{len} missing]"),
+                Run::Gap(len, _) => format!("[{len} missing]"),
             })
             .collect()
     }
@@ -78,10 +78,10 @@ impl Stream {
 
     fn gap(&mut self, len: u64, reason: GapReason) {
         self.len += len;
-        self.gap_reasons.push(reason);
+        self.gap_count += 1;
         match self.runs.last_mut() {
-            Some(Run::Gap(before)) => *before += len,
-            _ => self.runs.push(Run::Gap(len)),
+            Some(Run::Gap(before, why)) if *why == reason => *before += len,
+            _ => self.runs.push(Run::Gap(len, reason)),
         }
     }
 }
@@ -201,7 +201,7 @@ impl Watch {
                         "{:?}",
                         seen.connection
                     );
-                    assert_eq!(stream.gap_reasons.len() as u64, totals.gaps);
+                    assert_eq!(stream.gap_count, totals.gaps);
                 }
                 seen.closing = Some((*closing).clone());
                 assert_eq!(self.slots.remove(&connection.slot), Some(connection.id));

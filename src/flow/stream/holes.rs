@@ -1,0 +1,188 @@
+//! What a stream does about what is missing: how long it waits, when it declares a gap, how it ends.
+
+use super::{FlowOptions, ORIGIN, Out, PLAUSIBLE, Stream};
+use crate::event::{EndHow, GapReason, SinkError};
+
+/// So many pieces in a row confirm even what looked implausible.
+const CONFIRMING: usize = 4;
+
+impl Stream {
+    /// The other side acknowledged all before `seq`.
+    pub(in crate::flow) fn acknowledge(
+        &mut self,
+        seq: u32,
+        options: &FlowOptions,
+        out: &mut Out<'_, '_>,
+    ) -> Result<(), SinkError> {
+        self.base.get_or_insert(seq);
+        let Some(offset) = self.offset_of(seq) else {
+            return Ok(());
+        };
+        let limit = self.highest.max(self.reference()).saturating_add(PLAUSIBLE);
+        if offset > limit || self.start.is_some_and(|start| offset < start) {
+            return Ok(());
+        }
+        self.acked = self.acked.max(Some(offset));
+        if self.held.is_empty() && self.fin.is_none() {
+            return Ok(());
+        }
+        if self.start.is_none() && self.held.first_run().is_some_and(|(_, end)| offset >= end) {
+            self.settle_at_held();
+            self.drain(out)?;
+        }
+        self.progress(options, out)
+    }
+
+    /// Where the stream begins, for want of a SYN: at what is held.
+    pub(super) fn settle_at_held(&mut self) {
+        if let (None, Some(first)) = (self.start, self.held.first()) {
+            self.settle(first);
+        }
+    }
+
+    /// Does what is due: a start to settle, gaps to declare, the end. Sets `due`.
+    pub(in crate::flow) fn progress(
+        &mut self,
+        options: &FlowOptions,
+        out: &mut Out<'_, '_>,
+    ) -> Result<(), SinkError> {
+        self.due = None;
+        if self.held.is_empty() && self.fin.is_none() {
+            return Ok(());
+        }
+        if self.start.is_none() {
+            let due = self.waiting.map(|since| since + options.start_hold);
+            if self.held.is_empty() {
+                // A FIN is all that was seen.
+                if let Some(fin) = self.fin {
+                    self.settle(fin);
+                }
+            } else if due.is_some_and(|due| due > out.now) {
+                self.due = due;
+                return Ok(());
+            }
+            self.settle_at_held();
+            self.drain(out)?;
+        }
+        while let Some(target) = self.hole_end() {
+            let full = self.held.cost() > options.hold_per_direction;
+            if !self.believable(target) {
+                if full {
+                    self.disbelieve(target, out)?;
+                    continue;
+                }
+                break;
+            }
+            let due = if self.acked.is_some_and(|acked| acked >= target) {
+                Some(*self.acknowledged.get_or_insert(out.now) + options.gap_allowance)
+            } else if self.acked.is_none() {
+                self.waiting.map(|since| since + options.one_sided_allowance)
+            } else {
+                None
+            };
+            if !full && due.is_none_or(|due| due > out.now) {
+                self.due = due;
+                return Ok(());
+            }
+            self.gap(target, GapReason::Lost, out.time, out)?;
+            self.drain(out)?;
+            self.waiting = self.waiting.map(|_| out.now);
+        }
+        self.finish_at_fin(out)
+    }
+
+    /// Where the hole at `next` ends: at the first held piece, or at the FIN.
+    fn hole_end(&self) -> Option<u64> {
+        self.held
+            .first()
+            .or(self.fin)
+            .filter(|end| *end > self.next && !self.ended)
+    }
+
+    /// Whether a hole may be declared up to `target`: not on the word of a lone segment far ahead.
+    fn believable(&self, target: u64) -> bool {
+        target <= self.next.max(self.acked.unwrap_or(0)).saturating_add(PLAUSIBLE)
+            || self
+                .held
+                .first_run()
+                .is_some_and(|(count, _)| count >= CONFIRMING)
+    }
+
+    /// Gives up on all that waits from `target` on. Says so, and leaves nothing to wait for.
+    fn disbelieve(&mut self, target: u64, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
+        let dropped = self.held.drop_from(target);
+        self.fin = self.fin.filter(|fin| *fin < target);
+        self.waiting = None;
+        self.outside(dropped, out)
+    }
+
+    fn finish_at_fin(&mut self, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
+        if self.fin == Some(self.next) && !self.ended && self.start.is_some() {
+            self.ended = true;
+            out.end(EndHow::Fin)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a reset from this side fits what is known of its sequence numbers (RFC 9293,
+    /// section 3.10.7.4, as far as an observer can tell): from what the other side acknowledged up to the
+    /// end of the window that it offers.
+    pub(in crate::flow) fn reset_fits(&self, seq: u32, other: &Self) -> bool {
+        let Some(offset) = self.offset_of(seq) else {
+            return true;
+        };
+        if self.start.is_none() {
+            return offset.abs_diff(self.highest.max(ORIGIN)) <= 1 << 20;
+        }
+        let window = other
+            .sent
+            .map_or(0, |(_, window)| u64::from(window) << other.window_scale)
+            .max(65_535);
+        let from = self
+            .acked
+            .unwrap_or(self.next.saturating_sub(window))
+            .min(self.next.saturating_sub(1));
+        offset >= from && offset <= self.highest.max(self.next) + window
+    }
+
+    /// A believed reset at `seq`: over at once, unless bytes before it may still come.
+    pub(in crate::flow) fn reset(&mut self, seq: u32, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
+        self.totals.reset = true;
+        let all_came = self.held.is_empty() && self.offset_of(seq).is_none_or(|at| at <= self.next);
+        if all_came && !self.ended {
+            self.ended = true;
+            out.end(EndHow::Reset)?;
+        }
+        Ok(())
+    }
+
+    /// The connection is over: gives out what is held, declares what is missing.
+    pub(in crate::flow) fn flush(&mut self, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
+        self.settle_at_held();
+        if self.start.is_none() {
+            return Ok(());
+        }
+        self.drain(out)?;
+        while let Some(target) = self.hole_end() {
+            if self.believable(target) {
+                self.gap(target, GapReason::Lost, out.time, out)?;
+                self.drain(out)?;
+            } else {
+                self.disbelieve(target, out)?;
+            }
+        }
+        // One acknowledged number more than there are bytes is a FIN that was not captured.
+        let acked = self
+            .acked
+            .filter(|acked| self.fin.is_none() && !self.ended && *acked > self.next + 1);
+        if let Some(acked) = acked {
+            self.gap(acked, GapReason::Lost, out.time, out)?;
+        }
+        self.finish_at_fin(out)?;
+        if self.totals.reset && !self.ended {
+            self.ended = true;
+            out.end(EndHow::Reset)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,234 @@
+//! What a segment brings to a stream: bytes in order, early, again, or outside of it.
+
+use super::{Fingerprint, FlowOptions, ORIGIN, Out, PLAUSIBLE, Stream};
+use crate::decode::{Flags, Segment};
+use crate::event::{SinkError, TcpNote};
+use crate::flow::held::Inserted;
+
+/// Pieces that the start of a stream without SYN waits for at the most.
+const START_PIECES: usize = 16;
+
+/// A run of bytes at an internal offset, with as many more behind them as the snaplen cut.
+#[derive(Debug, Clone, Copy)]
+struct Chunk<'a> {
+    offset: u64,
+    bytes: &'a [u8],
+    cut: u32,
+}
+
+impl<'a> Chunk<'a> {
+    fn len(&self) -> u64 {
+        self.bytes.len() as u64 + u64::from(self.cut)
+    }
+
+    fn end(&self) -> u64 {
+        self.offset + self.len()
+    }
+
+    /// Its first `len` bytes, and what is left behind them.
+    fn split(self, len: u64) -> (Self, Self) {
+        let len = len.min(self.len());
+        let captured = usize::try_from(len).unwrap_or(usize::MAX).min(self.bytes.len());
+        let (bytes, rest) = self.bytes.split_at(captured);
+        let cut = u32::try_from(len - captured as u64).unwrap_or(u32::MAX);
+        let first = Self { bytes, cut, ..self };
+        let rest = Self {
+            offset: self.offset + len,
+            bytes: rest,
+            cut: self.cut - cut.min(self.cut),
+        };
+        (first, rest)
+    }
+}
+
+impl Stream {
+    /// Takes a segment of this side.
+    pub(in crate::flow) fn segment(
+        &mut self,
+        segment: &Segment<'_>,
+        fingerprint: Fingerprint,
+        options: &FlowOptions,
+        out: &mut Out<'_, '_>,
+    ) -> Result<(), SinkError> {
+        self.totals.packets += 1;
+        let flags = segment.flags;
+        let syn = flags.has(Flags::SYN);
+        if syn {
+            if self.totals.syn && self.start.is_some() {
+                self.totals.retransmissions += 1;
+                out.note(TcpNote::Retransmission { offset: 0, len: 0 })?;
+            }
+            self.window_scale = segment.window_scale.unwrap_or(0).min(14);
+            self.begin(segment.seq, Some(out))?;
+        }
+        let first = segment.seq.wrapping_add(u32::from(syn));
+        self.base.get_or_insert(first);
+        let offset = self.offset_of(first).unwrap_or(ORIGIN);
+        let len = u64::from(segment.payload_wire_len);
+        if segment.window == 0 && !flags.has(Flags::RST) && !syn {
+            self.totals.zero_windows += 1;
+            out.note(TcpNote::ZeroWindow)?;
+        }
+        let plain = !syn && !flags.has(Flags::FIN) && !flags.has(Flags::RST);
+        if plain && len <= 1 && self.start.is_some() && !self.ended && offset + 1 == self.next {
+            self.totals.keep_alives += 1;
+            out.note(TcpNote::KeepAlive)?;
+        } else if len > 0 {
+            self.data(offset, segment, &fingerprint, options, out)?;
+        }
+        if flags.has(Flags::FIN) {
+            self.totals.fin = true;
+            let end = offset + len;
+            if self.fin.is_none() && self.plausible(end) && end >= self.next {
+                self.fin = Some(end);
+                self.highest = self.highest.max(end);
+            }
+        }
+        self.sent = Some((segment.ack, segment.window));
+        self.recent.push(fingerprint);
+        self.progress(options, out)
+    }
+
+    /// Whether data up to `end` may be this stream's, by all that is known of it.
+    fn plausible(&self, end: u64) -> bool {
+        end <= self.highest.max(self.reference()).saturating_add(PLAUSIBLE)
+    }
+
+    fn data(
+        &mut self,
+        offset: u64,
+        segment: &Segment<'_>,
+        fingerprint: &Fingerprint,
+        options: &FlowOptions,
+        out: &mut Out<'_, '_>,
+    ) -> Result<(), SinkError> {
+        let captured = u32::try_from(segment.payload.len()).unwrap_or(u32::MAX);
+        let mut chunk = Chunk {
+            offset,
+            bytes: segment.payload,
+            cut: segment.payload_wire_len.saturating_sub(captured),
+        };
+        if let Some(fin) = self.fin.filter(|fin| chunk.end() > *fin) {
+            let (inside, behind) = chunk.split(fin.saturating_sub(offset));
+            self.outside(behind.len(), out)?;
+            chunk = inside;
+        }
+        let Some(start) = self.start else {
+            return self.before_start(chunk, segment, options, out);
+        };
+        if chunk.offset < start {
+            let (before, inside) = chunk.split(start - chunk.offset);
+            self.outside(before.len(), out)?;
+            chunk = inside;
+        }
+        if self.plausible(chunk.end()) {
+            self.highest = self.highest.max(chunk.end());
+        }
+        if chunk.offset < self.next {
+            let (old, new) = chunk.split(self.next - chunk.offset);
+            self.again(old, fingerprint, out)?;
+            chunk = new;
+        }
+        if chunk.len() == 0 {
+            return Ok(());
+        }
+        if self.ended {
+            return self.outside(chunk.len(), out);
+        }
+        if chunk.offset == self.next && self.held.first().is_none_or(|first| first >= chunk.end()) {
+            self.give(chunk.bytes, chunk.cut, segment.time, out)?;
+        } else {
+            if chunk.offset > self.next {
+                self.totals.out_of_order += 1;
+                out.note(TcpNote::OutOfOrder {
+                    offset: chunk.offset - start,
+                    len: chunk.len(),
+                })?;
+            }
+            self.hold(chunk, segment, out)?;
+        }
+        self.drain(out)
+    }
+
+    /// Data while it is not settled where the stream begins: held for a moment, unless the other side
+    /// told already what it waits for.
+    fn before_start(
+        &mut self,
+        chunk: Chunk<'_>,
+        segment: &Segment<'_>,
+        options: &FlowOptions,
+        out: &mut Out<'_, '_>,
+    ) -> Result<(), SinkError> {
+        if chunk.len() == 0 {
+            return Ok(());
+        }
+        self.highest = self.highest.max(chunk.end());
+        if self.held.is_empty() && self.acked == Some(chunk.offset) {
+            self.settle(chunk.offset);
+            return self.give(chunk.bytes, chunk.cut, segment.time, out);
+        }
+        self.hold(chunk, segment, out)?;
+        let run = self.held.first_run().map_or(0, |(count, _)| count);
+        if run >= START_PIECES || self.held.cost() > options.hold_per_direction {
+            self.settle_at_held();
+            self.drain(out)?;
+        }
+        Ok(())
+    }
+
+    fn hold(
+        &mut self,
+        chunk: Chunk<'_>,
+        segment: &Segment<'_>,
+        out: &mut Out<'_, '_>,
+    ) -> Result<(), SinkError> {
+        let Inserted {
+            new: _,
+            same,
+            conflict,
+        } = self
+            .held
+            .insert(chunk.offset, chunk.bytes, chunk.cut, segment.time);
+        self.waiting.get_or_insert(out.now);
+        let offset = chunk.offset - self.start.unwrap_or(chunk.offset);
+        if same > 0 {
+            self.retransmission(offset, same, out)?;
+        }
+        if conflict > 0 {
+            self.conflict(offset, conflict, out)?;
+        }
+        Ok(())
+    }
+
+    /// Bytes that were given out (or declared missing) before.
+    fn again(
+        &mut self,
+        old: Chunk<'_>,
+        fingerprint: &Fingerprint,
+        out: &mut Out<'_, '_>,
+    ) -> Result<(), SinkError> {
+        if old.len() == 0 {
+            return Ok(());
+        }
+        let start = self.start.unwrap_or(old.offset);
+        self.retransmission(old.offset - start, old.len(), out)?;
+        if let Some((at, run)) = self.tail.conflict(old.offset, old.bytes) {
+            self.conflict(at - start, run, out)?;
+        } else if !self.tail.covers(old.offset, old.len()) && self.recent.differs(fingerprint) == Some(true) {
+            self.conflict(old.offset - start, old.len(), out)?;
+        }
+        Ok(())
+    }
+
+    fn retransmission(&mut self, offset: u64, len: u64, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
+        self.totals.retransmissions += 1;
+        self.totals.retransmitted_bytes += len;
+        out.note(TcpNote::Retransmission { offset, len })
+    }
+
+    fn conflict(&mut self, offset: u64, len: u64, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
+        self.totals.conflicts += 1;
+        self.totals.conflict_bytes += len;
+        out.note(TcpNote::Conflict { offset, len })
+    }
+}

@@ -1,0 +1,243 @@
+//! One direction of a connection in sequence space: segments in, bytes in order out.
+//!
+//! Offsets here are 64 bits wide and begin at [`ORIGIN`], so that earlier bytes than the first one seen
+//! have a place, and streams may be longer than 4 GiB. What leaves is counted from the stream's start.
+//!
+//! The first copy of a byte wins. In order, bytes go straight from the packet to the sink (`intake.rs`). A
+//! hole waits until the other side acknowledged it ([`FlowOptions::gap_allowance`] later it is a gap), until
+//! too much waits behind it, or until the end (`holes.rs`). Data far ahead of anything plausible waits for
+//! confirmation, so that one forged segment can't declare a gap over all that follows.
+
+mod holes;
+mod intake;
+
+use super::entry::Syns;
+use super::held::Held;
+use super::options::FlowOptions;
+use super::out::Out;
+use super::recent::{Fingerprint, Recent};
+use super::tail::Tail;
+use crate::decode::{Flags, Segment};
+use crate::event::{GapReason, SinkError, TcpNote, Totals};
+use crate::time::Timestamp;
+
+/// Internal offset of the byte at `base`.
+const ORIGIN: u64 = 1 << 32;
+
+/// Data further ahead than this of all that was sent or acknowledged is not believed at once.
+const PLAUSIBLE: u64 = 64 << 20;
+
+/// One direction.
+#[derive(Debug, Default)]
+pub(super) struct Stream {
+    /// Sequence number at [`ORIGIN`].
+    base: Option<u32>,
+    /// Internal offset of the stream's first byte, once that is settled.
+    start: Option<u64>,
+    /// Internal offset of the next byte to give out.
+    next: u64,
+    /// End of the furthest data believed.
+    highest: u64,
+    /// What the other side acknowledged, as far as believed.
+    acked: Option<u64>,
+    fin: Option<u64>,
+    ended: bool,
+    held: Held,
+    tail: Tail,
+    recent: Recent,
+    /// Since when data waits behind a hole (or for the start).
+    waiting: Option<Timestamp>,
+    /// Since when the hole at `next` is known to be acknowledged.
+    acknowledged: Option<Timestamp>,
+    /// Last acknowledgement and window that this side sent, to tell repeats.
+    sent: Option<(u32, u16)>,
+    window_scale: u8,
+    /// When [`Stream::progress`] wants to be called at the latest, in the table's time.
+    pub(super) due: Option<Timestamp>,
+    pub(super) totals: Totals,
+}
+
+impl Stream {
+    /// Memory accounted beside the struct itself.
+    pub(super) fn cost(&self) -> usize {
+        self.held.cost() + self.tail.cost() + self.recent.cost()
+    }
+
+    /// Whether anything of this side was seen.
+    pub(super) fn seen(&self) -> bool {
+        self.totals.packets > 0
+    }
+
+    /// Nothing follows any more.
+    pub(super) fn ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Where the stream stands: the next byte, or where its first one may be.
+    fn reference(&self) -> u64 {
+        if self.start.is_some() { self.next } else { ORIGIN }
+    }
+
+    /// The sequence number that would come next, for as long as anything is known of it.
+    pub(super) fn next_seq(&self) -> Option<u32> {
+        Some(
+            self.base?
+                .wrapping_add(self.reference().wrapping_sub(ORIGIN) as u32),
+        )
+    }
+
+    /// Internal offset of a sequence number: the one nearest to where the stream stands.
+    fn offset_of(&self, seq: u32) -> Option<u64> {
+        let delta = i64::from(seq.wrapping_sub(self.next_seq()?) as i32);
+        self.reference().checked_add_signed(delta)
+    }
+
+    /// How far `seq` lies from where this stream goes on; `None` where that is not known.
+    pub(super) fn distance(&self, seq: u32) -> Option<u64> {
+        Some(self.offset_of(seq)?.abs_diff(self.reference()))
+    }
+
+    /// Whether a segment brings bytes behind all that came before.
+    pub(super) fn goes_on(&self, segment: &Segment<'_>) -> bool {
+        let end = segment.seq.wrapping_add(segment.payload_wire_len);
+        segment.payload_wire_len > 0
+            && self
+                .offset_of(end)
+                .is_some_and(|end| end > self.next.max(self.highest))
+    }
+
+    /// The stream begins behind this initial sequence number.
+    fn begin(&mut self, isn: u32, out: Option<&mut Out<'_, '_>>) -> Result<(), SinkError> {
+        let first = isn.wrapping_add(1);
+        self.totals.syn = true;
+        if self.start.is_none() {
+            let begin = self.offset_of(first).unwrap_or(ORIGIN);
+            self.base.get_or_insert(first);
+            let before = self.held.drop_before(begin);
+            self.settle(begin);
+            if let Some(out) = out.filter(|_| before > 0) {
+                self.outside(before, out)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes over what the table saw while the connection was half open.
+    pub(super) fn begin_from_table(&mut self, isn: u32, syns: &Syns) {
+        // Nothing is held yet, so that there is nothing to tell.
+        let _ = self.begin(isn, None);
+        self.window_scale = syns.window_scale.min(14);
+        self.totals.packets = u64::from(syns.count);
+        self.totals.retransmissions = u64::from(syns.count.saturating_sub(1));
+        self.totals.duplicate_captures = u64::from(syns.copies);
+        self.recent.push(syns.fingerprint);
+    }
+
+    /// Whether a SYN that was seen late can be this stream's.
+    pub(super) fn late_syn_fits(&self, isn: u32) -> bool {
+        let Some(begin) = self.offset_of(isn.wrapping_add(1)) else {
+            return true;
+        };
+        match self.start {
+            Some(start) => begin == start && !self.totals.syn,
+            None => begin.abs_diff(ORIGIN) < (1 << 20),
+        }
+    }
+
+    fn settle(&mut self, begin: u64) {
+        self.start = Some(begin);
+        self.next = begin;
+        self.highest = self.highest.max(begin);
+        self.acked = self.acked.filter(|acked| *acked >= begin);
+    }
+
+    /// Whether the segment says nothing that was not said before: the only ones for which a search for
+    /// its twin is worth while.
+    fn repeats(&self, segment: &Segment<'_>) -> bool {
+        let flags = segment.flags;
+        if segment.payload_wire_len > 0 || flags.has(Flags::FIN) || flags.has(Flags::SYN) {
+            let first = segment.seq.wrapping_add(u32::from(flags.has(Flags::SYN)));
+            let end = self
+                .offset_of(first)
+                .map(|offset| offset + u64::from(segment.payload_wire_len));
+            end.is_some_and(|end| end <= self.highest)
+        } else {
+            let not_ahead = |(ack, _): (u32, u16)| segment.ack.wrapping_sub(ack) as i32 <= 0;
+            flags.has(Flags::RST) || self.sent.is_some_and(not_ahead)
+        }
+    }
+
+    /// Whether this very packet was captured before.
+    pub(super) fn duplicate(&self, segment: &Segment<'_>, fingerprint: &Fingerprint) -> bool {
+        self.repeats(segment) && self.recent.has(fingerprint)
+    }
+
+    /// Whether this very packet was captured before, along whatever path.
+    pub(super) fn has_seen(&self, fingerprint: &Fingerprint) -> bool {
+        self.recent.has(fingerprint)
+    }
+
+    /// Gives out bytes at `next`, and what the snaplen cut behind them as a gap.
+    fn give(
+        &mut self,
+        bytes: &[u8],
+        cut: u32,
+        time: Timestamp,
+        out: &mut Out<'_, '_>,
+    ) -> Result<(), SinkError> {
+        let start = self.start.unwrap_or(self.next);
+        self.acknowledged = None;
+        if !bytes.is_empty() {
+            let offset = self.next - start;
+            self.next += bytes.len() as u64;
+            self.highest = self.highest.max(self.next);
+            self.totals.bytes += bytes.len() as u64;
+            self.tail.push(bytes, self.next);
+            out.data(offset, time, bytes)?;
+        }
+        if cut > 0 {
+            self.gap(self.next + u64::from(cut), GapReason::Snaplen, time, out)?;
+        }
+        Ok(())
+    }
+
+    /// Gives out what is held and has become due.
+    fn drain(&mut self, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
+        while let Some(piece) = self.held.take_at(self.next) {
+            self.give(&piece.bytes, piece.cut, piece.time, out)?;
+        }
+        if self.held.is_empty() {
+            self.waiting = None;
+        }
+        Ok(())
+    }
+
+    fn gap(
+        &mut self,
+        upto: u64,
+        reason: GapReason,
+        time: Timestamp,
+        out: &mut Out<'_, '_>,
+    ) -> Result<(), SinkError> {
+        let len = upto.saturating_sub(self.next);
+        if len == 0 {
+            return Ok(());
+        }
+        let offset = self.next - self.start.unwrap_or(self.next);
+        self.next = upto;
+        self.highest = self.highest.max(upto);
+        self.totals.gaps += 1;
+        self.totals.gap_bytes += len;
+        self.acknowledged = None;
+        out.gap(offset, len, time, reason)
+    }
+
+    /// Bytes that are no part of the stream.
+    fn outside(&mut self, len: u64, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
+        if len == 0 {
+            return Ok(());
+        }
+        self.totals.outside_bytes += len;
+        out.note(TcpNote::OutsideStream { len })
+    }
+}

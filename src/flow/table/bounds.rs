@@ -1,0 +1,199 @@
+//! Time-outs and bounds: what is due, and who goes first when there is too much.
+
+use std::cmp::Reverse;
+use std::hash::BuildHasher;
+use std::time::Duration;
+
+use super::FlowTable;
+use crate::event::{CloseReason, Emit, SinkError};
+use crate::flow::entry::{Active, ENTRY_COST, Entry, State};
+use crate::flow::lru::List;
+use crate::flow::out::Out;
+use crate::flow::slab::Slab;
+use crate::time::Timestamp;
+
+/// How long a closed connection is remembered, to absorb late segments.
+const TOMBSTONE: Duration = Duration::from_secs(120);
+
+impl FlowTable {
+    /// Does what is due at `now`, in the order in which it became due, so that a replay tells the same
+    /// as the live capture did.
+    pub(super) fn expire(&mut self, emit: &mut Emit<'_>) -> Result<(), SinkError> {
+        let now = self.clock.now();
+        while self.next_due.is_some_and(|due| due <= now) {
+            State::ALL
+                .into_iter()
+                .for_each(|state| self.call_back(state, now));
+            let first = State::ALL
+                .into_iter()
+                .filter_map(|state| {
+                    let slot = self.list(state).first()?;
+                    Some((
+                        self.slab.get(slot)?.touched + self.timeout(state),
+                        Some((state, slot)),
+                    ))
+                })
+                .chain(self.deadlines.peek().map(|Reverse((due, ..))| (*due, None)))
+                .min_by_key(|(due, _)| *due);
+            match first {
+                Some((due, what)) if due <= now => match what {
+                    None => self.stream_due(emit)?,
+                    Some((State::Tombstone, slot)) => self.remove(slot),
+                    Some((State::Closing, slot)) => self.close_lingering(slot, emit)?,
+                    Some((State::HalfOpen | State::Active, slot)) => {
+                        self.close(slot, CloseReason::Timeout, emit)?;
+                    }
+                },
+                other => {
+                    self.next_due = other.map(|(due, _)| due);
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whoever was last seen in a future that did not come is taken as seen now: it would block its list.
+    fn call_back(&mut self, state: State, now: Timestamp) {
+        while let Some(slot) = self.list(state).first()
+            && let Some(entry) = self.slab.get_mut(slot).filter(|entry| entry.touched > now)
+        {
+            entry.touched = now;
+            self.touch(slot, state);
+        }
+    }
+
+    /// The earliest deadline of a stream.
+    fn stream_due(&mut self, emit: &mut Emit<'_>) -> Result<(), SinkError> {
+        let Some(Reverse((due, slot, id))) = self.deadlines.pop() else {
+            return Ok(());
+        };
+        let time = self.clock.packet_time();
+        let entry = self.slab.get_mut(slot).filter(|entry| entry.id == id);
+        let Some(Active {
+            identity,
+            streams,
+            deadline,
+            ..
+        }) = entry.and_then(Entry::active_mut)
+        else {
+            return Ok(());
+        };
+        if *deadline != Some(due) {
+            return Ok(());
+        }
+        for (side, stream) in streams.iter_mut().enumerate() {
+            let mut out = Out {
+                identity,
+                side,
+                time,
+                now: due,
+                emit,
+                opened: &mut self.stats.opened,
+            };
+            stream.progress(&self.options, &mut out)?;
+        }
+        *deadline = streams.iter().filter_map(|stream| stream.due).min();
+        if let Some(due) = *deadline {
+            self.deadlines.push(Reverse((due, slot, id)));
+            self.due_at(due);
+        }
+        Ok(())
+    }
+
+    /// Keeps to the bounds: what matters least goes first.
+    pub(super) fn bound(&mut self, emit: &mut Emit<'_>) -> Result<(), SinkError> {
+        self.stats.memory_peak = self.stats.memory_peak.max(self.memory);
+        while self.memory > self.options.memory || self.slab.len() > self.options.max_connections.max(1) {
+            let victim = State::ALL
+                .into_iter()
+                .find_map(|state| Some((state, self.list(state).first()?)));
+            match victim {
+                None => return Ok(()),
+                Some((State::Tombstone, slot)) => self.remove(slot),
+                Some((State::HalfOpen, slot)) => {
+                    self.stats.half_open_evicted += 1;
+                    self.remove(slot);
+                }
+                Some((State::Closing | State::Active, slot)) => {
+                    self.stats.evicted += 1;
+                    self.close(slot, CloseReason::Evicted, emit)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn list(&self, state: State) -> List {
+        self.lists.get(state as usize).copied().unwrap_or_default()
+    }
+
+    /// Changes a state's list; it is taken out meanwhile, because its links lie in the slab.
+    fn change_list(&mut self, state: State, change: impl FnOnce(&mut List, &mut Slab)) {
+        if let Some(list) = self.lists.get_mut(state as usize) {
+            change(list, &mut self.slab);
+        }
+    }
+
+    fn timeout(&self, state: State) -> Duration {
+        match state {
+            State::Tombstone => TOMBSTONE,
+            State::HalfOpen => self.options.half_open_timeout,
+            State::Closing => self.options.closed_linger,
+            State::Active => self.options.idle_timeout,
+        }
+    }
+
+    pub(super) fn due_at(&mut self, due: Timestamp) {
+        self.next_due = Some(self.next_due.map_or(due, |set| set.min(due)));
+    }
+
+    pub(super) fn push(&mut self, slot: u32, state: State) {
+        self.change_list(state, |list, slab| list.push(slab, slot));
+        if let Some(entry) = self.slab.get(slot) {
+            let due = entry.touched + self.timeout(state);
+            self.due_at(due);
+        }
+    }
+
+    pub(super) fn touch(&mut self, slot: u32, state: State) {
+        self.change_list(state, |list, slab| list.touch(slab, slot));
+    }
+
+    pub(super) fn touch_in_place(&mut self, slot: u32) {
+        if let Some(state) = self.slab.get(slot).map(|entry| entry.state) {
+            self.touch(slot, state);
+        }
+    }
+
+    /// Puts a slot at the back of a state's list, out of the one it was in.
+    pub(super) fn relist(&mut self, slot: u32, state: State) {
+        let Some(entry) = self.slab.get_mut(slot) else {
+            return;
+        };
+        let before = std::mem::replace(&mut entry.state, state);
+        if before == state {
+            return self.touch(slot, state);
+        }
+        self.change_list(before, |list, slab| list.remove(slab, slot));
+        self.push(slot, state);
+    }
+
+    /// Forgets a slot.
+    pub(super) fn remove(&mut self, slot: u32) {
+        let Some(state) = self.slab.get(slot).map(|entry| entry.state) else {
+            return;
+        };
+        self.change_list(state, |list, slab| list.remove(slab, slot));
+        let Some(entry) = self.slab.remove(slot) else {
+            return;
+        };
+        self.memory = self
+            .memory
+            .saturating_sub(ENTRY_COST + entry.active().map_or(0, |active| active.cost));
+        let hash = self.hasher.hash_one(entry.ends);
+        if let Ok(place) = self.index.find_entry(hash, |other| *other == slot) {
+            place.remove();
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The end of a connection: what is told of it, and what stays.
+
+use super::FlowTable;
+use crate::event::{CloseReason, Closing, Emit, Event, SinkError, Totals};
+use crate::flow::entry::{Active, Entry, Phase, Sides, State};
+use crate::flow::out::Out;
+
+impl FlowTable {
+    /// Tells the end of a connection; what stays is a tombstone, where late segments may be expected.
+    pub(super) fn close(
+        &mut self,
+        slot: u32,
+        reason: CloseReason,
+        emit: &mut Emit<'_>,
+    ) -> Result<(), SinkError> {
+        let (time, now) = (self.clock.packet_time(), self.clock.now());
+        let Some(entry) = self.slab.get_mut(slot) else {
+            return Ok(());
+        };
+        let phase = std::mem::replace(&mut entry.phase, Phase::Tombstone(Sides::default()));
+        let (mut identity, totals, handshake) = match phase {
+            Phase::Tombstone(_) => return Ok(()),
+            Phase::Streams(active) => {
+                let Active {
+                    mut identity,
+                    mut streams,
+                    handshake,
+                    cost,
+                    ..
+                } = *active;
+                self.memory = self.memory.saturating_sub(cost);
+                let mut ends = Sides::default();
+                for (side, stream) in streams.iter_mut().enumerate() {
+                    let mut out = Out {
+                        identity: &mut identity,
+                        side,
+                        time,
+                        now,
+                        emit,
+                        opened: &mut self.stats.opened,
+                    };
+                    stream.flush(&mut out)?;
+                    if let Some(seq) = stream.next_seq() {
+                        ends.set(side, seq);
+                    }
+                }
+                entry.phase = Phase::Tombstone(ends);
+                let [zero, one] = streams.map(|stream| stream.totals);
+                let totals = if identity.client_side == 0 {
+                    [zero, one]
+                } else {
+                    [one, zero]
+                };
+                (identity, totals, handshake)
+            }
+            Phase::HalfOpen(syns) => {
+                let speaker = usize::from(entry.isn.get(0).is_none());
+                let totals = Totals {
+                    packets: u64::from(syns.count),
+                    retransmissions: u64::from(syns.count.saturating_sub(1)),
+                    duplicate_captures: u64::from(syns.copies),
+                    syn: true,
+                    ..Totals::default()
+                };
+                let identity = entry.identity(slot, None, speaker);
+                (identity, [totals, Totals::default()], false)
+            }
+        };
+        let last_time = entry.last_time;
+        let mut out = Out {
+            identity: &mut identity,
+            side: 0,
+            time,
+            now,
+            emit,
+            opened: &mut self.stats.opened,
+        };
+        out.open()?;
+        self.count(&totals);
+        let closing = Closing {
+            reason,
+            last_time,
+            handshake,
+            totals,
+        };
+        emit(&identity.connection, &Event::Closed(&closing))?;
+        match reason {
+            CloseReason::Fin | CloseReason::Reset(_) => self.relist(slot, State::Tombstone),
+            CloseReason::Reused | CloseReason::Timeout | CloseReason::Evicted | CloseReason::CaptureEnd => {
+                self.remove(slot);
+            }
+        }
+        Ok(())
+    }
+
+    /// The linger of a finished connection is over.
+    pub(super) fn close_lingering(&mut self, slot: u32, emit: &mut Emit<'_>) -> Result<(), SinkError> {
+        let reason = self.slab.get(slot).map(Entry::close_reason);
+        reason.map_or(Ok(()), |reason| self.close(slot, reason, emit))
+    }
+
+    /// The capture is over.
+    pub(super) fn close_at_end(&mut self, slot: u32, emit: &mut Emit<'_>) -> Result<(), SinkError> {
+        match self.slab.get(slot).map(|entry| entry.state) {
+            None | Some(State::Tombstone) => Ok(()),
+            Some(State::Closing) => self.close_lingering(slot, emit),
+            Some(State::HalfOpen | State::Active) => self.close(slot, CloseReason::CaptureEnd, emit),
+        }
+    }
+
+    fn count(&mut self, totals: &[Totals; 2]) {
+        let stats = &mut self.stats;
+        stats.closed += 1;
+        for one in totals {
+            stats.bytes += one.bytes;
+            stats.gaps += one.gaps;
+            stats.gap_bytes += one.gap_bytes;
+            stats.retransmissions += one.retransmissions;
+            stats.out_of_order += one.out_of_order;
+            stats.duplicate_captures += one.duplicate_captures;
+            stats.conflicts += one.conflicts;
+            stats.conflict_bytes += one.conflict_bytes;
+            stats.outside_bytes += one.outside_bytes;
+        }
+    }
+}

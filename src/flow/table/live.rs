@@ -1,0 +1,165 @@
+//! A segment for a connection that has its streams.
+
+use std::cmp::Reverse;
+
+use super::{Arrival, FlowTable};
+use crate::decode::{Flags, Segment};
+use crate::event::{ClientKnown, Emit, SinkError, TcpNote};
+use crate::flow::entry::{Active, Entry, Phase, State};
+use crate::flow::out::Out;
+use crate::flow::stream::Stream;
+
+/// Finished connections that wait for late segments, at the most.
+const LINGERING: usize = 4096;
+
+impl FlowTable {
+    pub(super) fn live(
+        &mut self,
+        slot: u32,
+        arrival: &Arrival<'_>,
+        emit: &mut Emit<'_>,
+    ) -> Result<(), SinkError> {
+        let Arrival { segment, side, .. } = *arrival;
+        let flags = segment.flags;
+        let Some(entry) = self.slab.get_mut(slot) else {
+            return Ok(());
+        };
+        entry.scopes.set_once(side, segment.scope);
+        entry.last_time = entry.last_time.max(segment.time);
+        entry.touched = arrival.now;
+        if flags.has(Flags::SYN) && entry.isn.get(side).is_none() {
+            late_syn(entry, slot, arrival);
+        }
+        let id = entry.id;
+        let client_isn = entry.isn.get(1 - side);
+        let Some(Active {
+            identity,
+            streams,
+            reset,
+            handshake,
+            cost,
+            deadline,
+        }) = entry.active_mut()
+        else {
+            return Ok(());
+        };
+        let [zero, one] = streams;
+        let (own, other) = if side == 0 { (zero, one) } else { (one, zero) };
+        let mut out = Out {
+            identity,
+            side,
+            time: segment.time,
+            now: arrival.now,
+            emit,
+            opened: &mut self.stats.opened,
+        };
+        if own.duplicate(segment, &arrival.fingerprint) {
+            own.totals.duplicate_captures += 1;
+            out.note(TcpNote::DuplicateCapture)?;
+            self.touch_in_place(slot);
+            return Ok(());
+        }
+        let is_reset = flags.has(Flags::RST);
+        if flags.has(Flags::ACK) && !is_reset {
+            // First, so that what was waiting for it comes before the answer to it.
+            out.side = 1 - side;
+            other.acknowledge(segment.ack, &self.options, &mut out)?;
+            out.side = side;
+        }
+        // What a reset carries is a diagnostic text at best (RFC 9293, section 3.5.3), never stream.
+        let bare = Segment {
+            payload: &[],
+            payload_wire_len: 0,
+            ..*segment
+        };
+        let what = if is_reset { &bare } else { segment };
+        own.segment(what, arrival.fingerprint, &self.options, &mut out)?;
+        if own.totals.syn && other.totals.syn && flags.has(Flags::ACK) && side == out.identity.client_side {
+            let first = client_isn.map(|isn| isn.wrapping_add(1));
+            *handshake |= first.is_some_and(|first| segment.ack.wrapping_sub(first) < 1 << 31);
+        }
+        if is_reset {
+            let answers =
+                !flags.has(Flags::ACK) || other.distance(segment.ack).is_none_or(|far| far < 1 << 30);
+            if answers && own.reset_fits(segment.seq, other) {
+                own.reset(segment.seq, &mut out)?;
+                reset.get_or_insert(side);
+            } else {
+                out.note(TcpNote::ResetIgnored)?;
+            }
+        }
+        let over = |stream: &Stream, peer: &Stream| stream.ended() && (peer.ended() || !peer.seen());
+        let closing = reset.is_some() || over(own, other) || over(other, own);
+        let due = own.due.into_iter().chain(other.due).min();
+        let new_cost = Active::COST + own.cost() + other.cost();
+        self.memory = (self.memory + new_cost).saturating_sub(*cost);
+        *cost = new_cost;
+        if let Some(due) = due.filter(|due| deadline.is_none_or(|set| *due < set)) {
+            *deadline = Some(due);
+            self.deadlines.push(Reverse((due, slot, id)));
+            self.due_at(due);
+        }
+        self.relist(slot, if closing { State::Closing } else { State::Active });
+        if self.list(State::Closing).len() > LINGERING
+            && let Some(oldest) = self.list(State::Closing).first()
+        {
+            self.close_lingering(oldest, emit)?;
+        }
+        Ok(())
+    }
+
+    /// A packet that was captured before in another scope.
+    pub(super) fn copy(
+        &mut self,
+        slot: u32,
+        arrival: &Arrival<'_>,
+        emit: &mut Emit<'_>,
+    ) -> Result<(), SinkError> {
+        let Some(entry) = self.slab.get_mut(slot) else {
+            return Ok(());
+        };
+        match &mut entry.phase {
+            Phase::HalfOpen(syns) => syns.copies = syns.copies.saturating_add(1),
+            Phase::Streams(active) => {
+                let Active {
+                    identity, streams, ..
+                } = &mut **active;
+                if let Some(stream) = streams.get_mut(arrival.side) {
+                    stream.totals.duplicate_captures += 1;
+                }
+                Out {
+                    identity,
+                    side: arrival.side,
+                    time: arrival.segment.time,
+                    now: arrival.now,
+                    emit,
+                    opened: &mut self.stats.opened,
+                }
+                .note(TcpNote::DuplicateCapture)?;
+            }
+            Phase::Tombstone(_) => {}
+        }
+        Ok(())
+    }
+}
+
+/// A SYN that comes behind other segments of its side: settles who is the client, if nobody was told yet.
+fn late_syn(entry: &mut Entry, slot: u32, arrival: &Arrival<'_>) {
+    let Arrival { segment, side, .. } = *arrival;
+    entry.isn.set(side, segment.seq);
+    let told = entry.active().is_none_or(|active| {
+        active.identity.opened || active.identity.connection.client_known == ClientKnown::Syn
+    });
+    if told {
+        return;
+    }
+    let known = if segment.flags.has(Flags::ACK) {
+        (1 - side, ClientKnown::SynAck)
+    } else {
+        (side, ClientKnown::Syn)
+    };
+    let identity = entry.identity(slot, Some(known), side);
+    if let Some(active) = entry.active_mut() {
+        active.identity = identity;
+    }
+}

@@ -1,0 +1,190 @@
+//! The connection table: finds the connection of a segment, and keeps the number of them bounded.
+//!
+//! # Which connection a segment belongs to
+//!
+//! The key is the unordered pair of endpoints. Several connections may have it: in different VLANs or
+//! tunnels (*scopes*), or one after the other. Each direction of a connection is bound to the scope in
+//! which it is first seen. A segment belongs to the connection whose direction is bound to its scope, or
+//! whose direction is not bound yet and whose other direction has the same scope; else to one whose
+//! direction is not bound yet and whose sequence numbers it fits. Where several remain, sequence numbers
+//! decide (`fit.rs`), then the later one. So two conversations with equal addresses in two VLANs stay
+//! apart, and one whose directions run through different VLANs stays one. A packet that was seen already
+//! in another scope is a copy, and opens nothing.
+//!
+//! A SYN with a new sequence number is a new connection (`admit.rs`). The old one is closed as soon as the
+//! new one is answered, so that a lone forged SYN does not cut a conversation in two.
+
+mod admit;
+mod bounds;
+mod close;
+mod live;
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::hash::BuildHasher;
+
+use hashbrown::HashTable;
+
+use super::clock::Clock;
+use super::entry::{Entry, State};
+use super::lru::List;
+use super::options::{FlowOptions, FlowStats};
+use super::recent::Fingerprint;
+use super::slab::Slab;
+use crate::decode::{Endpoint, Segment};
+use crate::event::{Emit, SinkError};
+use crate::time::Timestamp;
+
+/// The connection table.
+#[derive(Debug)]
+pub struct FlowTable {
+    options: FlowOptions,
+    hasher: foldhash::quality::RandomState,
+    sampler: foldhash::fast::FixedState,
+    index: HashTable<u32>,
+    slab: Slab,
+    lists: [List; 4],
+    /// When streams want to be asked, with slot and connection id.
+    deadlines: BinaryHeap<Reverse<(Timestamp, u32, u64)>>,
+    /// Nothing is due before this.
+    next_due: Option<Timestamp>,
+    clock: Clock,
+    next_id: u64,
+    memory: usize,
+    stats: FlowStats,
+}
+
+/// What a look into the table finds.
+enum Found {
+    Nothing,
+    Entry(u32),
+    /// The packet was captured before, in another scope, for this connection.
+    Copy(u32),
+}
+
+/// A segment with what the table worked out for it, once.
+#[derive(Debug, Clone, Copy)]
+struct Arrival<'a> {
+    segment: &'a Segment<'a>,
+    key: [Endpoint; 2],
+    /// Which of the key's ends sent it.
+    side: usize,
+    hash: u64,
+    fingerprint: Fingerprint,
+    /// The table's time.
+    now: Timestamp,
+}
+
+impl FlowTable {
+    /// An empty table.
+    pub fn new(options: FlowOptions) -> Self {
+        Self {
+            options,
+            hasher: foldhash::quality::RandomState::default(),
+            sampler: foldhash::fast::FixedState::default(),
+            index: HashTable::new(),
+            slab: Slab::default(),
+            lists: [List::default(); 4],
+            deadlines: BinaryHeap::new(),
+            next_due: None,
+            clock: Clock::default(),
+            next_id: 1,
+            memory: 0,
+            stats: FlowStats::default(),
+        }
+    }
+
+    /// Counts so far.
+    pub fn stats(&self) -> FlowStats {
+        FlowStats {
+            open: (self.list(State::HalfOpen).len() + self.list(State::Active).len()) as u64,
+            memory: self.memory,
+            ..self.stats
+        }
+    }
+
+    /// Takes a segment and tells what comes of it.
+    ///
+    /// # Errors
+    /// What `emit` returns.
+    pub fn segment(&mut self, segment: &Segment<'_>, emit: &mut Emit<'_>) -> Result<(), SinkError> {
+        self.stats.segments += 1;
+        let now = self.clock.advance(segment.time);
+        self.expire(emit)?;
+        let key = Entry::key_of(segment);
+        let arrival = Arrival {
+            segment,
+            key,
+            side: Entry::side_of(segment),
+            hash: self.hasher.hash_one(key),
+            fingerprint: Fingerprint::of(segment, &self.sampler),
+            now,
+        };
+        match self.find(&arrival) {
+            Found::Nothing => self.fresh(&arrival, emit)?,
+            Found::Entry(slot) => self.known(slot, &arrival, emit)?,
+            Found::Copy(slot) => self.copy(slot, &arrival, emit)?,
+        }
+        self.bound(emit)
+    }
+
+    /// Packet time has come to `now` without a packet.
+    ///
+    /// # Errors
+    /// What `emit` returns.
+    pub fn tick(&mut self, now: Timestamp, emit: &mut Emit<'_>) -> Result<(), SinkError> {
+        self.clock.advance(now);
+        self.expire(emit)
+    }
+
+    /// The capture is over: everything held is given out, every connection closed.
+    ///
+    /// # Errors
+    /// What `emit` returns.
+    pub fn finish(&mut self, emit: &mut Emit<'_>) -> Result<(), SinkError> {
+        let mut open: Vec<(u64, u32)> = self.slab.iter().map(|(slot, entry)| (entry.id, slot)).collect();
+        open.sort_unstable();
+        for (_, slot) in open {
+            self.close_at_end(slot, emit)?;
+        }
+        Ok(())
+    }
+
+    fn find(&self, arrival: &Arrival<'_>) -> Found {
+        let Arrival { segment, side, .. } = *arrival;
+        let mut best: Option<((u8, bool, u8, u64), u32)> = None;
+        let mut copy = None;
+        let mut candidates = self
+            .index
+            .iter_hash(arrival.hash)
+            .filter_map(|slot| Some((*slot, self.slab.get(*slot)?)))
+            .filter(|(_, entry)| entry.ends == arrival.key)
+            .peekable();
+        while let Some((slot, entry)) = candidates.next() {
+            let path = entry.same_path(side, segment);
+            if path == 0 {
+                if entry.has_seen(side, &arrival.fingerprint) {
+                    copy = Some(slot);
+                }
+                continue;
+            }
+            if best.is_none() && candidates.peek().is_none() {
+                return Found::Entry(slot);
+            }
+            let rank = (
+                path,
+                entry.state != State::Tombstone,
+                entry.fit(side, segment),
+                entry.id,
+            );
+            if best.is_none_or(|(other, _)| rank > other) {
+                best = Some((rank, slot));
+            }
+        }
+        match (best, copy) {
+            (Some((_, slot)), _) => Found::Entry(slot),
+            (None, Some(slot)) => Found::Copy(slot),
+            (None, None) => Found::Nothing,
+        }
+    }
+}
