@@ -141,7 +141,7 @@ fn differences(path: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for ends in ours.keys().chain(theirs.keys()).collect::<BTreeSet<_>>() {
         let (ours, theirs) = (ours.get(ends), theirs.get(ends));
-        let nothing = [Vec::new(), Vec::new()];
+        let nothing: [Vec<u8>; 2] = [Vec::new(), Vec::new()];
         let lone_reset =
             ours.is_none() && theirs.is_some_and(|streams| streams == std::slice::from_ref(&nothing));
         if ours == theirs || lone_reset {
