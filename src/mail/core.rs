@@ -1,0 +1,331 @@
+//! What the sessions of all mail protocols have in common.
+
+use std::time::Duration;
+
+use crate::event::{Direction, Kind, SinkError, Verdict};
+use crate::mail::auth::Attempt;
+use crate::mail::input::{Input, Kept, Out};
+use crate::mail::line::{Line, Oddity, oddity, text};
+use crate::mail::starttls::{Switch, sniff};
+use crate::mail::{Command, ImplicitMismatch, MailEvent, MailWarning, Protocol, Reply};
+use crate::time::Timestamp;
+use crate::tls::{Started, TlsHow};
+
+/// Bytes kept that can't be understood before the other side answers.
+pub(crate) const MAX_KEPT: usize = 16 * 1024;
+/// Commands outstanding, and lines of a reply.
+pub(crate) const MAX_QUEUE: usize = 1000;
+/// Bytes of a reply's lines that are told.
+const MAX_REPLY: usize = 8 * 1024;
+/// Bytes of an argument, of a reply's line.
+const MAX_TEXT: usize = 1024;
+/// Bytes of a verb.
+const MAX_VERB: usize = 32;
+
+/// Why a parser stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flow {
+    /// Go on.
+    Go,
+    /// What is left is too little to tell what it is.
+    Hold,
+    /// TLS begins here.
+    Tls,
+}
+
+/// Shared state of a session.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) protocol: Protocol,
+    /// Lines in the making, by [`Direction::index`].
+    lines: [Line; 2],
+    /// Client's bytes whose meaning the server's answer decides.
+    pub(crate) kept: Option<Box<Kept>>,
+    pub(crate) switch: Switch,
+    pub(crate) auth: Option<Box<Attempt>>,
+    /// Where the client spoke first, if that was before the server did.
+    pub(crate) early: Option<(Timestamp, u64)>,
+    /// Bytes were seen, by direction.
+    pub(crate) seen: [bool; 2],
+    /// Bytes are missing, by direction: what they held is not known.
+    pub(crate) gapped: [bool; 2],
+    /// The rest of a line whose start is missing.
+    pub(crate) skip: [bool; 2],
+    /// Warnings given, once each and direction.
+    warned: u8,
+    reply: Option<Box<Replying>>,
+}
+
+/// A reply in the making.
+#[derive(Debug)]
+pub(crate) struct Replying {
+    reply: Reply,
+    len: usize,
+    /// Offset behind its last line.
+    pub(crate) end: u64,
+}
+
+impl Core {
+    pub(crate) fn new(protocol: Protocol) -> Self {
+        Self {
+            protocol,
+            lines: [Line::default(), Line::default()],
+            kept: None,
+            switch: Switch::new(),
+            auth: None,
+            early: None,
+            seen: [false; 2],
+            gapped: [false; 2],
+            skip: [false; 2],
+            warned: 0,
+            reply: None,
+        }
+    }
+
+    pub(crate) fn line(&mut self, direction: Direction) -> &mut Line {
+        let [client, server] = &mut self.lines;
+        match direction {
+            Direction::ToServer => client,
+            Direction::ToClient => server,
+        }
+    }
+
+    /// At the start of a line: whether TLS begins there instead.
+    pub(crate) fn tls(&mut self, input: &Input<'_>) -> Flow {
+        match sniff(input) {
+            Verdict::Yes => Flow::Tls,
+            Verdict::Unsure => Flow::Hold,
+            Verdict::No => Flow::Go,
+        }
+    }
+
+    /// Takes what `input` has of the current line and passes it on; from byte `secret` of the line on it
+    /// is a secret, if that says so. The line, if it is complete.
+    pub(crate) fn pass_line(
+        &mut self,
+        input: &mut Input<'_>,
+        kind: Kind,
+        secret: impl Fn(&[u8]) -> Option<usize>,
+        out: &mut Out<'_, '_>,
+    ) -> Result<Option<Line>, SinkError> {
+        let direction = input.direction;
+        let n = Line::extent(input);
+        let done = input.rest().get(..n).is_some_and(|line| line.ends_with(b"\n"));
+        let line = self.line(direction);
+        let before = line.len();
+        let too_long = line.push(input, n);
+        let (offset, time) = (line.offset, line.time);
+        let clear = match secret(line.bytes()) {
+            Some(start) => usize::try_from((start as u64).saturating_sub(before)).unwrap_or(n).min(n),
+            None => n,
+        };
+        if let (Direction::ToServer, Some(kept)) = (direction, &mut self.kept) {
+            kept.copy(input, n);
+        }
+        input.pass(clear, kind, out)?;
+        input.pass(n - clear, Kind::Secret, out)?;
+        if too_long {
+            let words = "a line longer than 4096 bytes".to_owned();
+            out.warn(time, direction, offset, MailWarning::Malformed(words))?;
+        }
+        Ok(done.then(|| self.line(direction).take()))
+    }
+
+    /// Passes the rest of a line on that nobody understands. True once it is over.
+    pub(crate) fn skip_line(
+        &mut self,
+        input: &mut Input<'_>,
+        kind: Kind,
+        out: &mut Out<'_, '_>,
+    ) -> Result<(), SinkError> {
+        let n = Line::extent(input);
+        let done = input.rest().get(..n).is_some_and(|line| line.ends_with(b"\n"));
+        input.pass(n, kind, out)?;
+        if let (true, Some(skip)) = (done, self.skip.get_mut(input.direction.index())) {
+            *skip = false;
+        }
+        Ok(())
+    }
+
+    /// Whether the direction is within a line whose start is missing.
+    pub(crate) fn skips(&self, direction: Direction) -> bool {
+        self.skip.get(direction.index()).is_some_and(|skip| *skip)
+    }
+
+    /// Notes a gap; the line in the making is lost.
+    pub(crate) fn gap(&mut self, direction: Direction) {
+        *self.line(direction) = Line::default();
+        if let Some(gapped) = self.gapped.get_mut(direction.index()) {
+            *gapped = true;
+        }
+        if let Some(skip) = self.skip.get_mut(direction.index()) {
+            *skip = true;
+        }
+        if direction == Direction::ToClient {
+            self.reply = None;
+        }
+    }
+
+    /// Starts anew at the start of a line.
+    pub(crate) fn restart(&mut self, direction: Direction) {
+        *self.line(direction) = Line::default();
+        if let Some(skip) = self.skip.get_mut(direction.index()) {
+            *skip = false;
+        }
+        if direction == Direction::ToClient {
+            self.reply = None;
+        }
+    }
+
+    /// Whether both sides have been seen without anything missing.
+    pub(crate) fn whole(&self) -> bool {
+        self.seen == [true; 2] && self.gapped == [false; 2]
+    }
+
+    /// Warns of what is odd with a line's end, once for each direction.
+    pub(crate) fn odd_line(
+        &mut self,
+        line: &Line,
+        direction: Direction,
+        out: &mut Out<'_, '_>,
+    ) -> Result<(), SinkError> {
+        let (warning, bit) = match oddity(line.bytes()) {
+            None => return Ok(()),
+            Some(Oddity::BareLf) => (MailWarning::BareLf, 1),
+            Some(Oddity::BareCr) => (MailWarning::BareCr, 4),
+        };
+        if self.first(bit << direction.index()) {
+            out.warn(line.time, direction, line.offset, warning)?;
+        }
+        Ok(())
+    }
+
+    /// Warns once in a connection that something is malformed.
+    pub(crate) fn malformed_reply(&mut self, line: &Line, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
+        if self.first(16) {
+            let words = "a reply line without a code".to_owned();
+            out.warn(line.time, Direction::ToClient, line.offset, MailWarning::Malformed(words))?;
+        }
+        Ok(())
+    }
+
+    /// Warns that a password goes over the wire in clear, once in a connection.
+    pub(crate) fn clear_password(&mut self, time: Timestamp, offset: u64, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
+        if self.first(32) {
+            out.warn(time, Direction::ToServer, offset, MailWarning::ClearTextAuth)?;
+        }
+        Ok(())
+    }
+
+    fn first(&mut self, bit: u8) -> bool {
+        let first = self.warned & bit == 0;
+        self.warned |= bit;
+        first
+    }
+
+    /// The client's bytes kept so far, taken out to be understood.
+    pub(crate) fn take_kept(&mut self) -> Option<Box<Kept>> {
+        self.restart(Direction::ToServer);
+        self.kept.take().filter(|kept| !kept.is_empty())
+    }
+
+    /// Clear text behind STARTTLS.
+    pub(crate) fn kept_len(&self) -> u64 {
+        self.kept.as_ref().map_or(0, |kept| kept.len() as u64)
+    }
+
+    /// Adds a line to the reply in the making. `text` is it without its code.
+    pub(crate) fn reply_line(&mut self, line: &Line, code: &[u8], line_text: &[u8]) {
+        let replying = self.reply.get_or_insert_with(|| {
+            Box::new(Replying {
+                reply: Reply {
+                    time: line.time,
+                    offset: line.offset,
+                    code: String::new(),
+                    lines: Vec::new(),
+                    answers: None,
+                    latency: None,
+                },
+                len: 0,
+                end: 0,
+            })
+        });
+        replying.end = line.end();
+        replying.reply.code = text(code, 16);
+        if replying.len < MAX_REPLY && replying.reply.lines.len() < MAX_QUEUE {
+            replying.len = replying.len.saturating_add(line_text.len());
+            replying.reply.lines.push(text(line_text, MAX_TEXT));
+        }
+    }
+
+    /// Whether a reply is in the making.
+    pub(crate) fn is_replying(&self) -> bool {
+        self.reply.is_some()
+    }
+
+    /// The reply in the making is complete: it and the offset behind it.
+    pub(crate) fn take_reply(&mut self) -> Option<(Reply, u64)> {
+        self.reply.take().map(|replying| (replying.reply, replying.end))
+    }
+
+    /// Tells a reply, `answers` being the verb and the time of the command, if any.
+    pub(crate) fn tell_reply(
+        &self,
+        reply: &mut Reply,
+        answers: Option<(&str, Timestamp)>,
+        out: &mut Out<'_, '_>,
+    ) -> Result<(), SinkError> {
+        reply.answers = answers.map(|(verb, _)| verb.to_owned());
+        reply.latency = answers.map(|(_, time)| -> Duration { reply.time.since(time) });
+        out.mail(&MailEvent::Reply(reply.clone()))
+    }
+
+    /// TLS begins at `input`. Gives what to tell of it, if it is the first direction.
+    pub(crate) fn begin_tls(&mut self, input: &Input<'_>, out: &mut Out<'_, '_>) -> Result<Option<Started>, SinkError> {
+        let text = self.kept_len();
+        let started = self.switch.begin(input, self.protocol, text, out)?;
+        let (direction, first) = (input.direction, input.offset() == 0);
+        let warning = match direction {
+            _ if started.as_ref().is_none_or(|started| started.how != TlsHow::Found) => None,
+            Direction::ToServer if first && self.seen == [false, true] => {
+                Some(MailWarning::ImplicitMismatch(ImplicitMismatch::ServerIsPlain))
+            }
+            Direction::ToClient if first && self.seen == [true, false] => {
+                Some(MailWarning::ImplicitMismatch(ImplicitMismatch::ClientIsPlain))
+            }
+            _ => self.whole().then_some(MailWarning::TlsWithoutStarttls),
+        };
+        if let Some(warning) = warning {
+            out.warn(input.time(), direction, input.offset(), warning)?;
+        }
+        if direction == Direction::ToServer {
+            self.kept = None;
+        }
+        self.restart(direction);
+        Ok(started)
+    }
+
+    /// Tells an authentication's outcome.
+    pub(crate) fn tell_auth(&mut self, accepted: Option<bool>, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
+        match self.auth.take() {
+            Some(attempt) => out.mail(&MailEvent::Auth(attempt.finish(accepted))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A command as told.
+pub(crate) fn command(line: &Line, tag: &[u8], verb: &[u8], argument: &[u8]) -> Command {
+    let mut verb = text(verb, MAX_VERB);
+    verb.make_ascii_uppercase();
+    Command {
+        time: line.time,
+        offset: line.offset,
+        tag: text(tag, MAX_VERB),
+        verb,
+        argument: text(argument, MAX_TEXT),
+    }
+}
+
+/// What stands for a secret.
+pub(crate) const HIDDEN: &str = "[hidden]";

@@ -1,0 +1,218 @@
+//! Which mail protocol a connection speaks, by the first line of each side; its port is a hint only.
+
+use crate::event::{Direction, Verdict};
+use crate::mail::Protocol;
+use crate::mail::line::split_word;
+
+/// Longest beginning that [`begins`] wants to see.
+const LONGEST: usize = 48;
+
+/// What a side's first line says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Evidence {
+    /// It speaks this protocol.
+    Strong(Protocol),
+    /// It may: others begin so, too.
+    Weak(Protocol),
+    /// A command of several protocols.
+    Any,
+    /// It speaks something else.
+    Not,
+}
+
+/// What both sides together say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Judgement {
+    /// This protocol, for certain or as a guess.
+    Mail(Protocol, bool),
+    /// More must be seen.
+    Wait,
+    /// No mail.
+    Not,
+}
+
+/// The protocol that belongs to a port by IANA's list or by custom, and whether it begins with TLS.
+pub(crate) fn port_hint(port: u16) -> Option<(Protocol, bool)> {
+    Some(match port {
+        25 | 587 | 2525 => (Protocol::Smtp, false),
+        465 => (Protocol::Smtp, true),
+        24 => (Protocol::Lmtp, false),
+        110 => (Protocol::Pop3, false),
+        995 => (Protocol::Pop3, true),
+        143 => (Protocol::Imap, false),
+        993 => (Protocol::Imap, true),
+        4190 => (Protocol::ManageSieve, false),
+        _ => return None,
+    })
+}
+
+/// Whether a line that begins so may be one of mail, before all of it is there.
+pub(crate) fn begins(direction: Direction, line: &[u8]) -> Verdict {
+    match direction {
+        Direction::ToClient => server_begins(line),
+        Direction::ToServer => client_begins(line),
+    }
+}
+
+fn server_begins(line: &[u8]) -> Verdict {
+    match line {
+        [] => Verdict::Unsure,
+        [b'2'..=b'5', rest @ ..] => match rest {
+            [] => Verdict::Unsure,
+            [b'0'..=b'9'] => Verdict::Unsure,
+            [b'0'..=b'9', b'0'..=b'9'] => Verdict::Unsure,
+            [b'0'..=b'9', b'0'..=b'9', b' ' | b'-' | b'\r' | b'\n', ..] => Verdict::Yes,
+            _ => Verdict::No,
+        },
+        _ => starts(line, &[b"+OK", b"-ERR", b"* ", b"\"IMPLEMENTATION\""]),
+    }
+}
+
+fn client_begins(line: &[u8]) -> Verdict {
+    let word = line.split(|byte| matches!(byte, b' ' | b'\r' | b'\n')).next().unwrap_or_default();
+    let whole = word.len() < line.len();
+    let printable = word.iter().all(u8::is_ascii_graphic);
+    if !printable || word.len() >= LONGEST {
+        return Verdict::No;
+    }
+    if !whole {
+        return Verdict::Unsure;
+    }
+    match client_word(word) {
+        Evidence::Not => {}
+        _ => return Verdict::Yes,
+    }
+    // IMAP: a tag, then a command.
+    if word.is_empty() || word.len() > 16 || !word.iter().all(u8::is_ascii_alphanumeric) {
+        return Verdict::No;
+    }
+    let rest = line.get(word.len() + 1..).unwrap_or_default();
+    match rest.iter().position(|byte| matches!(byte, b' ' | b'\r' | b'\n')) {
+        Some(end) if is_imap(rest.get(..end).unwrap_or_default()) => Verdict::Yes,
+        Some(_) => Verdict::No,
+        None if rest.len() >= LONGEST - 16 => Verdict::No,
+        None => Verdict::Unsure,
+    }
+}
+
+fn starts(line: &[u8], with: &[&[u8]]) -> Verdict {
+    let mut verdict = Verdict::No;
+    for word in with {
+        if line.starts_with(word) {
+            return Verdict::Yes;
+        }
+        if word.starts_with(line) {
+            verdict = Verdict::Unsure;
+        }
+    }
+    verdict
+}
+
+/// What the server's first line says. `greeting`: it is the first of the connection, and nobody spoke before.
+pub(crate) fn server_line(line: &[u8], greeting: bool) -> Evidence {
+    let contains = |word: &[u8]| line.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word));
+    match line {
+        [b'2'..=b'5', b'0'..=b'9', b'0'..=b'9', ..] if contains(b"LMTP") => Evidence::Strong(Protocol::Lmtp),
+        [b'2'..=b'5', b'0'..=b'9', b'0'..=b'9', ..] if contains(b"SMTP") => Evidence::Strong(Protocol::Smtp),
+        [b'2'..=b'5', b'0'..=b'9', b'0'..=b'9', ..] if contains(b"FTP") => Evidence::Not,
+        // NNTP greets by 200 and 201, and so do others; SMTP by 220, or by what says why not.
+        [b'2', b'0', ..] if greeting => Evidence::Not,
+        [b'2'..=b'5', b'0'..=b'9', b'0'..=b'9', ..] => Evidence::Weak(Protocol::Smtp),
+        [b'+', b'O', b'K', ..] if greeting => Evidence::Strong(Protocol::Pop3),
+        [b'+', b'O', b'K', ..] | [b'-', b'E', b'R', b'R', ..] => Evidence::Weak(Protocol::Pop3),
+        [b'*', b' ', rest @ ..] => {
+            let word = split_word(rest).0;
+            match ["OK", "PREAUTH", "BYE"].iter().any(|w| word.eq_ignore_ascii_case(w.as_bytes())) {
+                true if greeting => Evidence::Strong(Protocol::Imap),
+                _ => Evidence::Weak(Protocol::Imap),
+            }
+        }
+        _ if line.starts_with(b"\"IMPLEMENTATION\"") => Evidence::Strong(Protocol::ManageSieve),
+        _ => Evidence::Not,
+    }
+}
+
+/// What the client's first line says.
+pub(crate) fn client_line(line: &[u8]) -> Evidence {
+    let (word, rest) = split_word(line);
+    match client_word(word) {
+        Evidence::Not if is_imap(split_word(rest).0) => Evidence::Strong(Protocol::Imap),
+        Evidence::Weak(Protocol::Smtp) if starts_with_path(rest) => Evidence::Strong(Protocol::Smtp),
+        evidence => evidence,
+    }
+}
+
+fn starts_with_path(rest: &[u8]) -> bool {
+    let prefix = |with: &[u8]| rest.get(..with.len()).is_some_and(|head| head.eq_ignore_ascii_case(with));
+    prefix(b"FROM:") || prefix(b"TO:")
+}
+
+fn client_word(word: &[u8]) -> Evidence {
+    let is = |words: &[&str]| words.iter().any(|w| word.eq_ignore_ascii_case(w.as_bytes()));
+    if is(&["EHLO", "HELO"]) {
+        Evidence::Strong(Protocol::Smtp)
+    } else if is(&["LHLO"]) {
+        Evidence::Strong(Protocol::Lmtp)
+    } else if is(&["MAIL", "RCPT", "DATA", "BDAT", "RSET", "VRFY", "EXPN", "XCLIENT", "XFORWARD"]) {
+        Evidence::Weak(Protocol::Smtp)
+    } else if is(&["STLS", "APOP", "UIDL", "CAPA"]) {
+        Evidence::Strong(Protocol::Pop3)
+    } else if is(&["USER", "PASS", "STAT", "LIST", "RETR", "DELE", "TOP"]) {
+        Evidence::Weak(Protocol::Pop3)
+    } else if is(&["LISTSCRIPTS", "PUTSCRIPT", "SETACTIVE", "GETSCRIPT", "HAVESPACE", "CHECKSCRIPT"]) {
+        Evidence::Strong(Protocol::ManageSieve)
+    } else if is(&["AUTHENTICATE", "CAPABILITY"]) {
+        Evidence::Weak(Protocol::ManageSieve)
+    } else if is(&["QUIT", "NOOP", "AUTH", "STARTTLS", "HELP", "LOGOUT"]) {
+        Evidence::Any
+    } else {
+        Evidence::Not
+    }
+}
+
+fn is_imap(word: &[u8]) -> bool {
+    const VERBS: [&str; 22] = [
+        "CAPABILITY", "NOOP", "LOGOUT", "STARTTLS", "AUTHENTICATE", "LOGIN", "SELECT", "EXAMINE", "LIST", "LSUB",
+        "STATUS", "APPEND", "IDLE", "FETCH", "STORE", "SEARCH", "UID", "ID", "NAMESPACE", "ENABLE", "COMPRESS", "CLOSE",
+    ];
+    VERBS.iter().any(|verb| word.eq_ignore_ascii_case(verb.as_bytes()))
+}
+
+/// Weighs both sides' first lines. `from_start`: nothing came before them.
+pub(crate) fn judge(
+    client: Option<Evidence>,
+    server: Option<Evidence>,
+    hint: Option<Protocol>,
+    from_start: bool,
+) -> Judgement {
+    use Evidence::{Any, Not, Strong, Weak};
+    match (client, server) {
+        (_, Some(Strong(protocol))) => Judgement::Mail(protocol, from_start),
+        (Some(Strong(protocol)), Some(Weak(other))) if family(protocol) == family(other) => {
+            Judgement::Mail(protocol, from_start)
+        }
+        (Some(Strong(_)), Some(Weak(_))) => Judgement::Not,
+        (Some(Strong(protocol)), _) => Judgement::Mail(protocol, false),
+        (Some(Weak(protocol)), Some(Weak(other))) if family(protocol) == family(other) => {
+            Judgement::Mail(protocol, from_start)
+        }
+        (Some(Any), Some(Weak(protocol))) => Judgement::Mail(protocol, from_start && hint == Some(protocol)),
+        (_, Some(Weak(protocol))) if hint.map(family) == Some(family(protocol)) => {
+            Judgement::Mail(hint.unwrap_or(protocol), from_start)
+        }
+        (Some(Weak(protocol)), None) if hint.map(family) == Some(family(protocol)) => {
+            Judgement::Mail(protocol, false)
+        }
+        (Some(Not | Weak(_)), Some(_)) | (Some(Any), Some(Any | Not)) => Judgement::Not,
+        (Some(Not), None) | (None, Some(Not)) => Judgement::Not,
+        _ => Judgement::Wait,
+    }
+}
+
+/// LMTP is SMTP but for a few words.
+fn family(protocol: Protocol) -> Protocol {
+    match protocol {
+        Protocol::Lmtp => Protocol::Smtp,
+        other => other,
+    }
+}

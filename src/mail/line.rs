@@ -1,0 +1,144 @@
+//! A line in the making, and small things that all line protocols share.
+
+use memchr::memchr;
+
+use crate::mail::input::Input;
+use crate::time::Timestamp;
+
+/// Bytes of a line that are kept to be understood; longer ones are passed on all the same.
+pub(crate) const MAX_LINE: usize = 4096;
+/// Capacity that an empty line buffer may keep.
+const IDLE_CAPACITY: usize = 256;
+
+/// A line of one direction, as far as it has come.
+#[derive(Debug, Default)]
+pub(crate) struct Line {
+    bytes: Vec<u8>,
+    len: u64,
+    /// Offset of its first byte.
+    pub(crate) offset: u64,
+    /// Time of its first byte.
+    pub(crate) time: Timestamp,
+    /// Whether its first bytes have been looked at to see what it is.
+    pub(crate) sniffed: bool,
+}
+
+impl Line {
+    /// Whether nothing of it has come.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// How much of `input` belongs to this line: to its line feed, or all.
+    pub(crate) fn extent(input: &Input<'_>) -> usize {
+        let rest = input.rest();
+        memchr(b'\n', rest).map_or(rest.len(), |i| i + 1)
+    }
+
+    /// Takes the next `n` bytes of `input`, which is about to pass them on. True when that made it too long
+    /// to be kept whole.
+    pub(crate) fn push(&mut self, input: &Input<'_>, n: usize) -> bool {
+        if self.is_empty() {
+            self.offset = input.offset();
+            self.time = input.time();
+        }
+        let before = self.len;
+        self.len = self.len.saturating_add(n as u64);
+        let room = MAX_LINE.saturating_sub(self.bytes.len()).min(n);
+        self.bytes.extend_from_slice(input.rest().get(..room).unwrap_or_default());
+        before <= MAX_LINE as u64 && self.len > MAX_LINE as u64
+    }
+
+    /// Its bytes, bounded by [`MAX_LINE`], line end included.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Its bytes, bounded by [`MAX_LINE`], without the line end.
+    pub(crate) fn text(&self) -> &[u8] {
+        without_end(&self.bytes)
+    }
+
+    /// Its length so far.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Offset behind it.
+    pub(crate) fn end(&self) -> u64 {
+        self.offset.saturating_add(self.len)
+    }
+
+    /// Takes it out, to make room for the next.
+    pub(crate) fn take(&mut self) -> Self {
+        std::mem::take(self)
+    }
+
+    /// Gives the buffer of a line that is done back for the next.
+    pub(crate) fn reuse(&mut self, mut done: Self) {
+        if self.bytes.capacity() == 0 && done.bytes.capacity() <= IDLE_CAPACITY {
+            done.bytes.clear();
+            self.bytes = done.bytes;
+        }
+    }
+}
+
+/// A line without its CRLF or LF.
+pub(crate) fn without_end(line: &[u8]) -> &[u8] {
+    match line {
+        [text @ .., b'\r', b'\n'] | [text @ .., b'\n'] => text,
+        text => text,
+    }
+}
+
+/// Text as shown in events: lossy UTF-8, at most about `max` bytes.
+pub(crate) fn text(bytes: &[u8], max: usize) -> String {
+    String::from_utf8_lossy(bytes.get(..max).unwrap_or(bytes)).into_owned()
+}
+
+/// The first word and the rest behind the blanks that follow it.
+pub(crate) fn split_word(line: &[u8]) -> (&[u8], &[u8]) {
+    let line = line.trim_ascii_start();
+    match line.iter().position(u8::is_ascii_whitespace) {
+        Some(i) => {
+            let (word, rest) = line.split_at(i);
+            (word, rest.trim_ascii())
+        }
+        None => (line, &[]),
+    }
+}
+
+/// Where the `n`th word (from 0) of a line begins, once its first byte is there.
+pub(crate) fn word_start(line: &[u8], n: usize) -> Option<usize> {
+    let mut words = 0;
+    let mut blank = true;
+    for (i, byte) in line.iter().enumerate() {
+        let is_blank = byte.is_ascii_whitespace();
+        if blank && !is_blank {
+            if words == n {
+                return Some(i);
+            }
+            words += 1;
+        }
+        blank = is_blank;
+    }
+    None
+}
+
+/// What is wrong with a line's end or middle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Oddity {
+    BareLf,
+    BareCr,
+}
+
+/// Looks for a bare LF at the end of a line, for a bare CR in it.
+pub(crate) fn oddity(line: &[u8]) -> Option<Oddity> {
+    if memchr(b'\r', without_end(line)).is_some() {
+        Some(Oddity::BareCr)
+    } else if line.ends_with(b"\n") && !line.ends_with(b"\r\n") {
+        Some(Oddity::BareLf)
+    } else {
+        None
+    }
+}

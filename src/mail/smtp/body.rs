@@ -1,0 +1,184 @@
+//! A message between DATA and its final dot, across any cut of its bytes.
+//!
+//! Lines are found by `memchr`; only what stands at their ends is looked at a byte at a time.
+
+use memchr::{memchr, memchr_iter};
+
+use crate::mail::MailWarning;
+use crate::mail::header::Header;
+use crate::mail::input::Input;
+
+/// Where in a line we are. `crlf` is how the line before ended: by CRLF, or by a bare LF.
+#[derive(Debug, Clone, Copy)]
+enum State {
+    Start { crlf: bool },
+    Dot { crlf: bool },
+    DotCr { crlf: bool },
+    Mid { cr: bool },
+}
+
+/// A message as it passes.
+#[derive(Debug)]
+pub(super) struct Body {
+    state: State,
+    size: u64,
+    pub(super) header: Header,
+    /// Bytes are missing: its end may be among them.
+    pub(super) gapped: bool,
+    bare_lf: bool,
+    bare_cr: bool,
+    smuggling: bool,
+    /// Its size if it ends where some servers may see its end.
+    maybe_size: Option<u64>,
+}
+
+/// What stands behind the next `n` bytes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Nothing: they are all there is.
+    Nothing,
+    /// Too little to tell what it is.
+    Hold,
+    /// The dot that ends the message, so many bytes long.
+    End(usize),
+    /// These bytes hold something odd at this offset.
+    Odd(u64, MailWarning),
+    /// They hold, at this offset, what other servers may take for the end of the message.
+    MaybeEnd(u64, &'static str),
+}
+
+impl Body {
+    pub(super) fn new() -> Self {
+        Self {
+            state: State::Start { crlf: true },
+            size: 0,
+            header: Header::default(),
+            gapped: false,
+            bare_lf: false,
+            bare_cr: false,
+            smuggling: false,
+            maybe_size: None,
+        }
+    }
+
+    /// Bytes as transferred, dot-stuffing undone, those in gaps counted.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Octets of a chunk, which stand as they are.
+    pub(super) fn octets(&mut self, bytes: &[u8]) {
+        self.take(bytes);
+    }
+
+    pub(super) fn gap(&mut self, len: u64) {
+        self.size = self.size.saturating_add(len);
+        self.state = State::Mid { cr: false };
+        self.gapped = true;
+        self.header.stop();
+    }
+
+    /// Looks for what matters first. The number says how many bytes are of the message before it.
+    pub(super) fn scan(&mut self, input: &Input<'_>) -> (usize, Found) {
+        let rest = input.rest();
+        let mut at = 0;
+        loop {
+            let here = rest.get(at..).unwrap_or_default();
+            let Some(first) = here.first() else {
+                return (at, Found::Nothing);
+            };
+            match self.state {
+                State::Start { crlf } => match here {
+                    [b'.', b'\r', b'\n', ..] if crlf => return (at, Found::End(3)),
+                    [b'.'] | [b'.', b'\r'] if !input.last => return (at, Found::Hold),
+                    [b'.', ..] => {
+                        self.state = State::Dot { crlf };
+                        at += 1;
+                    }
+                    _ => self.state = State::Mid { cr: false },
+                },
+                State::Dot { crlf } => match first {
+                    b'\r' => {
+                        self.state = State::DotCr { crlf };
+                        at += 1;
+                    }
+                    b'\n' => return self.maybe_end(input, at + 1, if crlf { "CRLF.LF" } else { "LF.LF" }),
+                    _ => self.state = State::Mid { cr: false },
+                },
+                State::DotCr { crlf: true } if *first == b'\n' => return (at, Found::End(1)),
+                State::DotCr { crlf: false } if *first == b'\n' => {
+                    return self.maybe_end(input, at + 1, "LF.CRLF");
+                }
+                State::DotCr { .. } => {
+                    self.size = self.size.saturating_add(1);
+                    self.state = State::Mid { cr: true };
+                }
+                State::Mid { cr } => {
+                    let feed = memchr(b'\n', here);
+                    let line = here.get(..feed.unwrap_or(here.len())).unwrap_or_default();
+                    if let Some(bare) = self.bare_cr_in(cr, line) {
+                        self.take(here.get(..bare).unwrap_or_default());
+                        self.state = State::Mid { cr: false };
+                        let offset = input.offset().saturating_add((at + bare) as u64).saturating_sub(1);
+                        return (at + bare, Found::Odd(offset, MailWarning::BareCr));
+                    }
+                    let ends_in_cr = line.last().map_or(cr, |last| *last == b'\r');
+                    let n = feed.map_or(here.len(), |i| i + 1);
+                    self.take(here.get(..n).unwrap_or_default());
+                    at += n;
+                    if feed.is_none() {
+                        self.state = State::Mid { cr: ends_in_cr };
+                        continue;
+                    }
+                    self.state = State::Start { crlf: ends_in_cr };
+                    if !ends_in_cr && !self.bare_lf {
+                        self.bare_lf = true;
+                        let offset = input.offset().saturating_add(at as u64).saturating_sub(1);
+                        return (at, Found::Odd(offset, MailWarning::BareLf));
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        self.size = self.size.saturating_add(bytes.len() as u64);
+        self.header.feed(bytes);
+    }
+
+    /// Where the first bare CR of a message ends, if it is in this part of a line: a count of its bytes.
+    /// `cr`: the byte before it was a CR. One at the part's end is left: a line feed may follow.
+    fn bare_cr_in(&mut self, cr: bool, line: &[u8]) -> Option<usize> {
+        if self.bare_cr {
+            return None;
+        }
+        let before = (cr && !line.is_empty()).then_some(0);
+        let inside = || {
+            memchr_iter(b'\r', line)
+                .map(|i| i + 1)
+                .find(|end| *end < line.len())
+        };
+        let bare = before.or_else(inside)?;
+        self.bare_cr = true;
+        Some(bare)
+    }
+
+    fn maybe_end(&mut self, input: &Input<'_>, at: usize, how: &'static str) -> (usize, Found) {
+        self.state = State::Start {
+            crlf: how.ends_with("CRLF"),
+        };
+        self.maybe_size.get_or_insert(self.size);
+        let offset = input.offset().saturating_add(at as u64);
+        (at, Found::MaybeEnd(offset, how))
+    }
+
+    /// The server has taken the first place that may be its end for the end.
+    pub(super) fn end_where_it_may(&mut self) {
+        self.size = self.maybe_size.unwrap_or(self.size);
+    }
+
+    /// Whether this is the first of its kind in the message: one warning is enough.
+    pub(super) fn first_smuggling(&mut self) -> bool {
+        !std::mem::replace(&mut self.smuggling, true)
+    }
+}

@@ -1,0 +1,294 @@
+//! What the client sends: lines, messages, chunks, secrets.
+
+use crate::event::{Direction, Kind, SinkError, Verdict};
+use crate::mail::MailWarning;
+use crate::mail::core::{Flow, HIDDEN, MAX_KEPT, command};
+use crate::mail::input::{Input, Kept, Out};
+use crate::mail::line::{Line, split_word, word_start};
+
+use super::body::{Body, Found};
+use super::{Mode, Smtp, What, Why};
+
+/// Commands that a line must begin with where a line may be something else.
+const VERBS: [&str; 21] = [
+    "EHLO", "HELO", "LHLO", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "NOOP", "QUIT", "VRFY", "EXPN", "HELP", "AUTH",
+    "STARTTLS", "XCLIENT", "XFORWARD", "ETRN", "TURN", "ATRN", "SEND",
+];
+
+/// Whether a line that begins so is a command; `Unsure` where it is too short to tell.
+pub(crate) fn begins_like_command(line: &[u8]) -> Verdict {
+    let mut verdict = Verdict::No;
+    for verb in VERBS {
+        let (head, after) = line.split_at(line.len().min(verb.len()));
+        let same = head.eq_ignore_ascii_case(verb.as_bytes().get(..head.len()).unwrap_or_default());
+        match after.first() {
+            Some(b' ' | b'\r' | b'\n' | b'\t') if same => return Verdict::Yes,
+            None if same => verdict = Verdict::Unsure,
+            _ => {}
+        }
+    }
+    verdict
+}
+
+/// Where the secret of a command begins: the initial response of AUTH.
+fn secret_in(line: &[u8]) -> Option<usize> {
+    match line.get(..5) {
+        Some(word) if word.eq_ignore_ascii_case(b"AUTH ") => word_start(line, 2),
+        _ => None,
+    }
+}
+
+impl Smtp {
+    pub(super) fn client(&mut self, input: &mut Input<'_>, out: &mut Out<'_, '_>) -> Result<Flow, SinkError> {
+        if let [seen @ false, greeted] = &mut self.core.seen {
+            *seen = true;
+            if !*greeted && !self.greeted {
+                self.core.early = Some((input.time(), input.offset()));
+            }
+        }
+        match self.mode {
+            Mode::Body => self.message(input, out),
+            Mode::Chunk { left, last } => self.chunk(left, last, input, out),
+            _ => self.client_line(input, out),
+        }
+    }
+
+    fn client_line(&mut self, input: &mut Input<'_>, out: &mut Out<'_, '_>) -> Result<Flow, SinkError> {
+        if self.core.skips(Direction::ToServer) {
+            let kind = if self.mode == Mode::Secret { Kind::Secret } else { Kind::Plain };
+            self.core.skip_line(input, kind, out)?;
+            return Ok(Flow::Go);
+        }
+        let line = self.core.line(Direction::ToServer);
+        if line.is_empty() && !line.sniffed {
+            match self.look(input) {
+                Flow::Go => {}
+                flow => return Ok(flow),
+            }
+        }
+        let kind = self.kind();
+        let Some(line) = self.core.pass_line(input, kind, secret_in, out)? else {
+            return self.bound_kept(out).map(|()| Flow::Go);
+        };
+        match self.mode {
+            Mode::Secret => self.secret(&line, out)?,
+            Mode::Lost if !self.known => {}
+            Mode::Commands | Mode::Lost => {
+                self.mode = Mode::Commands;
+                self.command(&line, out)?;
+            }
+            Mode::Undecided(_) => {
+                self.looks_like_body &= !matches!(line.text(), b".");
+                self.bound_kept(out)?;
+            }
+            Mode::Body | Mode::Chunk { .. } => {}
+        }
+        self.core.line(Direction::ToServer).reuse(line);
+        Ok(Flow::Go)
+    }
+
+    /// At the start of a line: what it is, as far as the next bytes can tell.
+    fn look(&mut self, input: &Input<'_>) -> Flow {
+        if self.mode != Mode::Secret {
+            match self.core.tls(input) {
+                Flow::Go => {}
+                flow => return flow,
+            }
+        }
+        let looks_like_body = self.looks_like_body;
+        if matches!(self.mode, Mode::Lost | Mode::Undecided(Why::Data | Why::Auth)) && !looks_like_body {
+            let verdict = begins_like_command(input.rest());
+            if verdict == Verdict::Unsure && !input.last {
+                return Flow::Hold;
+            }
+            self.known = verdict == Verdict::Yes;
+            self.looks_like_body = self.mode == Mode::Undecided(Why::Data) && !self.known;
+        }
+        self.core.line(Direction::ToServer).sniffed = true;
+        Flow::Go
+    }
+
+    /// What the line at hand is called.
+    fn kind(&self) -> Kind {
+        match self.mode {
+            Mode::Secret => Kind::Secret,
+            Mode::Undecided(Why::Data) if self.looks_like_body => Kind::Body,
+            Mode::Undecided(Why::Auth) if !self.known => Kind::Secret,
+            Mode::Undecided(Why::Starttls) if self.core.switch.is_agreed() => Kind::Injected,
+            Mode::Lost if !self.known => Kind::Plain,
+            _ => Kind::Command,
+        }
+    }
+
+    /// What waits for a reply is bounded: beyond that, the likely reply is taken for given.
+    fn bound_kept(&mut self, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
+        match self.mode {
+            Mode::Undecided(why) if self.core.kept_len() > MAX_KEPT as u64 => match why {
+                Why::Data => self.begin_body(out),
+                Why::Auth | Why::Starttls => {
+                    self.core.kept = None;
+                    self.mode = Mode::Lost;
+                    Ok(())
+                }
+            },
+            _ => Ok(()),
+        }
+    }
+
+    /// From here on, bytes wait for the reply to be understood.
+    pub(super) fn undecided(&mut self, why: Why) {
+        self.mode = Mode::Undecided(why);
+        self.looks_like_body = false;
+        self.core.kept = Some(Box::new(Kept::default()));
+    }
+
+    /// A message begins, or has begun with the bytes kept.
+    pub(super) fn begin_body(&mut self, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
+        self.body = Some(Box::new(Body::new()));
+        self.understand_kept(Mode::Body, out)
+    }
+
+    fn message(&mut self, input: &mut Input<'_>, out: &mut Out<'_, '_>) -> Result<Flow, SinkError> {
+        let Some(body) = &mut self.body else {
+            self.mode = Mode::Lost;
+            return Ok(Flow::Go);
+        };
+        let (n, found) = body.scan(input);
+        let first_smuggling = matches!(found, Found::MaybeEnd(..)) && body.first_smuggling();
+        // What may be behind the end of the message, if the server takes it so, waits for the reply.
+        let (time, offset) = (input.time(), input.offset());
+        if let Some(kept) = &mut self.core.kept {
+            kept.copy(input, n);
+            if kept.len() > MAX_KEPT {
+                self.core.kept = None;
+            }
+        }
+        input.pass(n, Kind::Body, out)?;
+        match found {
+            Found::Nothing => {}
+            Found::Hold => return Ok(Flow::Hold),
+            Found::Odd(at, warning) => out.warn(time, Direction::ToServer, at, warning)?,
+            Found::MaybeEnd(at, how) => {
+                if first_smuggling {
+                    self.core.kept = Some(Box::new(Kept::default()));
+                    out.warn(time, Direction::ToServer, at.max(offset), MailWarning::Smuggling(how.to_owned()))?;
+                }
+            }
+            Found::End(n) => {
+                let time = input.time();
+                input.pass(n, Kind::Command, out)?;
+                self.end_message(time, out)?;
+            }
+        }
+        Ok(Flow::Go)
+    }
+
+    /// The final dot has passed.
+    pub(super) fn end_message(&mut self, time: crate::time::Timestamp, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
+        self.mode = Mode::Commands;
+        self.core.kept = None;
+        self.core.restart(Direction::ToServer);
+        let depth = self.mails.current(time, out)?;
+        if let Some(body) = self.body.take() {
+            self.mails.sent(*body);
+        }
+        self.ask(".", time, What::Dot(depth, None));
+        Ok(())
+    }
+
+    pub(super) fn begin_chunk(&mut self, left: u64, last: bool) {
+        self.body.get_or_insert_with(|| Box::new(Body::new()));
+        self.mode = Mode::Chunk { left, last };
+        self.end_chunk(0);
+    }
+
+    fn chunk(
+        &mut self,
+        left: u64,
+        last: bool,
+        input: &mut Input<'_>,
+        out: &mut Out<'_, '_>,
+    ) -> Result<Flow, SinkError> {
+        let n = usize::try_from(left).unwrap_or(usize::MAX).min(input.rest().len());
+        if let (Some(body), Some(bytes)) = (&mut self.body, input.rest().get(..n)) {
+            body.octets(bytes);
+        }
+        input.pass(n, Kind::Body, out)?;
+        self.mode = Mode::Chunk { left, last };
+        self.end_chunk(n as u64);
+        Ok(Flow::Go)
+    }
+
+    /// So many octets of the chunk have passed or are missing.
+    fn end_chunk(&mut self, n: u64) {
+        let Mode::Chunk { left, last } = self.mode else { return };
+        let left = left.saturating_sub(n);
+        self.mode = if left > 0 { Mode::Chunk { left, last } } else { Mode::Commands };
+        if left == 0
+            && last
+            && let Some(body) = self.body.take()
+        {
+            self.mails.sent(*body);
+        }
+    }
+
+    fn secret(&mut self, line: &Line, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
+        let password = self.core.auth.as_mut().is_some_and(|auth| auth.response(line.text()));
+        self.undecided(Why::Auth);
+        if password {
+            self.core.clear_password(line.time, line.offset, out)?;
+        }
+        Ok(())
+    }
+
+    /// Bytes of the client are missing.
+    pub(super) fn client_gap(&mut self, len: u64, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
+        match self.mode {
+            Mode::Body => {
+                if let Some(body) = &mut self.body {
+                    body.gap(len);
+                }
+                self.core.kept = None;
+            }
+            Mode::Chunk { left, .. } => {
+                if let Some(body) = &mut self.body {
+                    body.gap(len);
+                }
+                self.end_chunk(len);
+                if len > left {
+                    self.core.gap(Direction::ToServer);
+                    self.mode = Mode::Lost;
+                }
+            }
+            Mode::Undecided(Why::Data) if self.looks_like_body => {
+                self.begin_body(out)?;
+                return self.client_gap(len, out);
+            }
+            Mode::Secret => self.core.gap(Direction::ToServer),
+            Mode::Commands | Mode::Lost | Mode::Undecided(_) => {
+                self.core.gap(Direction::ToServer);
+                self.core.kept = None;
+                self.queue.clear();
+                self.mode = Mode::Lost;
+            }
+        }
+        if let [gapped, _] = &mut self.core.gapped {
+            *gapped = true;
+        }
+        Ok(())
+    }
+
+    /// A command line is complete.
+    fn command(&mut self, line: &Line, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
+        let (verb, argument) = split_word(line.text());
+        let mut told = command(line, b"", verb, argument);
+        if let Some(start) = secret_in(line.bytes()) {
+            let mechanism = split_word(argument).0;
+            told.argument = format!("{} {HIDDEN}", String::from_utf8_lossy(mechanism));
+            let secret = line.text().get(start..).unwrap_or_default();
+            self.obey(&told, line, argument, Some(secret), out)
+        } else {
+            self.obey(&told, line, argument, None, out)
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! SMTP and LMTP: RFC 5321, RFC 2033, with PIPELINING, CHUNKING, AUTH and STARTTLS.
+//!
+//! Two line parsers and a queue of the commands that wait for their replies. Bytes of the client whose
+//! meaning a reply decides (behind DATA, AUTH, STARTTLS) are passed on at once, and understood when it comes.
+
+mod body;
+mod client;
+mod command;
+mod reply;
+mod transaction;
+
+use std::collections::VecDeque;
+
+use crate::event::{Direction, SinkError};
+use crate::mail::Protocol;
+use crate::mail::core::{Core, Flow, MAX_QUEUE};
+use crate::mail::input::{Input, Out};
+use crate::time::Timestamp;
+
+use body::Body;
+use transaction::Mails;
+
+/// How the client's bytes are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// A command a line.
+    Commands,
+    /// Bytes are missing: a line is a command only if it begins like one.
+    Lost,
+    /// The next line is a secret.
+    Secret,
+    /// A message, until its dot.
+    Body,
+    /// So many octets of a message, the last ones of it or not.
+    Chunk { left: u64, last: bool },
+    /// It depends on the reply to come.
+    Undecided(Why),
+}
+
+/// What the client waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    Data,
+    Auth,
+    Starttls,
+}
+
+/// A command that has not been answered.
+#[derive(Debug)]
+struct Asked {
+    verb: String,
+    time: Timestamp,
+    what: What,
+}
+
+/// What its reply decides. Numbers are those of transactions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    Other,
+    /// EHLO, LHLO: the reply has the keywords, and mails up to this one are over.
+    Hello(u32),
+    /// RSET, QUIT, HELO: mails up to this one are over.
+    Ends(u32),
+    Mail(u32),
+    Recipient(u32, usize),
+    Data(u32),
+    /// The final dot. LMTP: so many replies are still to come, once known.
+    Dot(u32, Option<u32>),
+    Chunk(u32, bool),
+    Auth,
+    Starttls,
+    /// STARTTLS as a firewall garbles it.
+    Garbled,
+}
+
+/// One session.
+#[derive(Debug)]
+pub(crate) struct Smtp {
+    pub(crate) core: Core,
+    mode: Mode,
+    /// The line at hand begins like a command.
+    known: bool,
+    /// Behind DATA: the lines that come look like a message.
+    looks_like_body: bool,
+    /// The greeting has been seen, or will not be.
+    greeted: bool,
+    queue: VecDeque<Asked>,
+    mails: Mails,
+    body: Option<Box<Body>>,
+}
+
+impl Smtp {
+    /// `from_start`: the server's first bytes are its greeting.
+    pub(crate) fn new(protocol: Protocol, from_start: bool) -> Self {
+        Self {
+            core: Core::new(protocol),
+            mode: Mode::Commands,
+            known: false,
+            looks_like_body: false,
+            greeted: !from_start,
+            queue: VecDeque::new(),
+            mails: Mails::new(),
+            body: None,
+        }
+    }
+
+    /// Bytes of one direction.
+    pub(crate) fn data(&mut self, input: &mut Input<'_>, out: &mut Out<'_, '_>) -> Result<Flow, SinkError> {
+        let step = match input.direction {
+            Direction::ToServer => Self::client,
+            Direction::ToClient => Self::server,
+        };
+        while !input.is_empty() {
+            let flow = step(self, input, out)?;
+            if flow != Flow::Go {
+                return Ok(flow);
+            }
+        }
+        Ok(Flow::Go)
+    }
+
+    /// Bytes are missing.
+    pub(crate) fn gap(&mut self, direction: Direction, len: u64, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
+        match direction {
+            Direction::ToServer => self.client_gap(len, out),
+            Direction::ToClient => {
+                self.core.gap(direction);
+                self.greeted = true;
+                self.queue.clear();
+                match self.mode {
+                    Mode::Undecided(Why::Data) if self.looks_like_body => self.begin_body(out),
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// TLS is over, or was none: clear text follows in this direction.
+    pub(crate) fn plain_again(&mut self, direction: Direction) {
+        self.core.restart(direction);
+        self.core.switch.plain_again();
+        self.queue.clear();
+        self.greeted = true;
+        self.core.kept = None;
+        if direction == Direction::ToServer {
+            self.mode = Mode::Commands;
+            self.body = None;
+        }
+    }
+
+    /// The connection is over.
+    pub(crate) fn close(&mut self, time: Timestamp, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
+        let text = self.core.kept_len();
+        self.core.switch.close(time, self.core.protocol, text, out)?;
+        if matches!(self.mode, Mode::Undecided(Why::Starttls)) {
+            self.understand_kept(Mode::Commands, out)?;
+        }
+        self.core.tell_auth(None, out)?;
+        if let (Mode::Body | Mode::Chunk { .. }, Some(body)) = (self.mode, self.body.take()) {
+            self.mails.sent(*body);
+        }
+        self.mails.close(out)
+    }
+
+    fn ask(&mut self, verb: &str, time: Timestamp, what: What) {
+        if self.queue.len() >= MAX_QUEUE {
+            self.queue.pop_front();
+        }
+        self.queue.push_back(Asked {
+            verb: verb.to_owned(),
+            time,
+            what,
+        });
+    }
+
+    /// Reads what the client sent while nobody could tell what it was.
+    fn understand_kept(&mut self, mode: Mode, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
+        self.mode = mode;
+        if let Some(kept) = self.core.take_kept() {
+            self.data(&mut kept.passed(Direction::ToServer), out)?;
+        }
+        Ok(())
+    }
+}
