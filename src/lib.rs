@@ -18,3 +18,4 @@ pub mod privileges;
 pub mod signals;
 pub mod time;
 pub mod tls;
+pub mod watch;

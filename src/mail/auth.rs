@@ -30,13 +30,6 @@ impl Attempt {
         }
     }
 
-    /// It begins with a name in clear.
-    pub(crate) fn of_user(time: Timestamp, mechanism: &[u8], user: &[u8]) -> Self {
-        let mut attempt = Self::new(time, mechanism);
-        attempt.auth.user = Some(text(user, MAX_USER));
-        attempt
-    }
-
     /// A line from the client: base64 of what the mechanism says. True if it carries a password in clear.
     pub(crate) fn response(&mut self, line: &[u8]) -> bool {
         self.responses = self.responses.saturating_add(1);
@@ -52,18 +45,25 @@ impl Attempt {
             "DIGEST-MD5" => (between(&plain, b"username=\"", b'"'), false),
             "XOAUTH2" => (between(&plain, b"user=", 1), true),
             "OAUTHBEARER" => (between(&plain, b"a=", b','), true),
-            name if name.starts_with("SCRAM-") && self.responses == 1 => (between(&plain, b"n=", b','), false),
+            name if name.starts_with("SCRAM-") && self.responses == 1 => {
+                (between(&plain, b"n=", b','), false)
+            }
             _ => (None, false),
         };
         if self.auth.user.is_none() {
-            self.auth.user = user.filter(|user| !user.is_empty()).map(|user| text(user, MAX_USER));
+            self.auth.user = user
+                .filter(|user| !user.is_empty())
+                .map(|user| text(user, MAX_USER));
         }
         password
     }
 
     /// Its outcome, if known.
     pub(crate) fn finish(self, accepted: Option<bool>) -> Auth {
-        Auth { accepted, ..self.auth }
+        Auth {
+            accepted,
+            ..self.auth
+        }
     }
 }
 

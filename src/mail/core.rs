@@ -116,7 +116,9 @@ impl Core {
         let too_long = line.push(input, n);
         let (offset, time) = (line.offset, line.time);
         let clear = match secret(line.bytes()) {
-            Some(start) => usize::try_from((start as u64).saturating_sub(before)).unwrap_or(n).min(n),
+            Some(start) => usize::try_from((start as u64).saturating_sub(before))
+                .unwrap_or(n)
+                .min(n),
             None => n,
         };
         if let (Direction::ToServer, Some(kept)) = (direction, &mut self.kept) {
@@ -189,13 +191,13 @@ impl Core {
         direction: Direction,
         out: &mut Out<'_, '_>,
     ) -> Result<(), SinkError> {
-        let (warning, bit) = match oddity(line.bytes()) {
+        let (warning, bit, offset) = match oddity(line.bytes()) {
             None => return Ok(()),
-            Some(Oddity::BareLf) => (MailWarning::BareLf, 1),
-            Some(Oddity::BareCr) => (MailWarning::BareCr, 4),
+            Some(Oddity::BareLf) => (MailWarning::BareLf, 1, line.end().saturating_sub(1)),
+            Some(Oddity::BareCr(at)) => (MailWarning::BareCr, 4, line.offset.saturating_add(at as u64)),
         };
         if self.first(bit << direction.index()) {
-            out.warn(line.time, direction, line.offset, warning)?;
+            out.warn(line.time, direction, offset, warning)?;
         }
         Ok(())
     }
@@ -204,13 +206,23 @@ impl Core {
     pub(crate) fn malformed_reply(&mut self, line: &Line, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
         if self.first(16) {
             let words = "a reply line without a code".to_owned();
-            out.warn(line.time, Direction::ToClient, line.offset, MailWarning::Malformed(words))?;
+            out.warn(
+                line.time,
+                Direction::ToClient,
+                line.offset,
+                MailWarning::Malformed(words),
+            )?;
         }
         Ok(())
     }
 
     /// Warns that a password goes over the wire in clear, once in a connection.
-    pub(crate) fn clear_password(&mut self, time: Timestamp, offset: u64, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
+    pub(crate) fn clear_password(
+        &mut self,
+        time: Timestamp,
+        offset: u64,
+        out: &mut Out<'_, '_>,
+    ) -> Result<(), SinkError> {
         if self.first(32) {
             out.warn(time, Direction::ToServer, offset, MailWarning::ClearTextAuth)?;
         }
@@ -281,12 +293,21 @@ impl Core {
     }
 
     /// TLS begins at `input`. Gives what to tell of it, if it is the first direction.
-    pub(crate) fn begin_tls(&mut self, input: &Input<'_>, out: &mut Out<'_, '_>) -> Result<Option<Started>, SinkError> {
+    pub(crate) fn begin_tls(
+        &mut self,
+        input: &Input<'_>,
+        out: &mut Out<'_, '_>,
+    ) -> Result<Option<Started>, SinkError> {
         let text = self.kept_len();
         let started = self.switch.begin(input, self.protocol, text, out)?;
         let (direction, first) = (input.direction, input.offset() == 0);
         let warning = match direction {
-            _ if started.as_ref().is_none_or(|started| started.how != TlsHow::Found) => None,
+            _ if started
+                .as_ref()
+                .is_none_or(|started| started.how != TlsHow::Found) =>
+            {
+                None
+            }
             Direction::ToServer if first && self.seen == [false, true] => {
                 Some(MailWarning::ImplicitMismatch(ImplicitMismatch::ServerIsPlain))
             }
@@ -306,7 +327,11 @@ impl Core {
     }
 
     /// Tells an authentication's outcome.
-    pub(crate) fn tell_auth(&mut self, accepted: Option<bool>, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
+    pub(crate) fn tell_auth(
+        &mut self,
+        accepted: Option<bool>,
+        out: &mut Out<'_, '_>,
+    ) -> Result<(), SinkError> {
         match self.auth.take() {
             Some(attempt) => out.mail(&MailEvent::Auth(attempt.finish(accepted))),
             None => Ok(()),

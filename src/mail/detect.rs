@@ -69,7 +69,10 @@ fn server_begins(line: &[u8]) -> Verdict {
 }
 
 fn client_begins(line: &[u8]) -> Verdict {
-    let word = line.split(|byte| matches!(byte, b' ' | b'\r' | b'\n')).next().unwrap_or_default();
+    let word = line
+        .split(|byte| matches!(byte, b' ' | b'\r' | b'\n'))
+        .next()
+        .unwrap_or_default();
     let whole = word.len() < line.len();
     let printable = word.iter().all(u8::is_ascii_graphic);
     if !printable || word.len() >= LONGEST {
@@ -110,7 +113,10 @@ fn starts(line: &[u8], with: &[&[u8]]) -> Verdict {
 
 /// What the server's first line says. `greeting`: it is the first of the connection, and nobody spoke before.
 pub(crate) fn server_line(line: &[u8], greeting: bool) -> Evidence {
-    let contains = |word: &[u8]| line.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word));
+    let contains = |word: &[u8]| {
+        line.windows(word.len())
+            .any(|window| window.eq_ignore_ascii_case(word))
+    };
     match line {
         [b'2'..=b'5', b'0'..=b'9', b'0'..=b'9', ..] if contains(b"LMTP") => Evidence::Strong(Protocol::Lmtp),
         [b'2'..=b'5', b'0'..=b'9', b'0'..=b'9', ..] if contains(b"SMTP") => Evidence::Strong(Protocol::Smtp),
@@ -122,7 +128,10 @@ pub(crate) fn server_line(line: &[u8], greeting: bool) -> Evidence {
         [b'+', b'O', b'K', ..] | [b'-', b'E', b'R', b'R', ..] => Evidence::Weak(Protocol::Pop3),
         [b'*', b' ', rest @ ..] => {
             let word = split_word(rest).0;
-            match ["OK", "PREAUTH", "BYE"].iter().any(|w| word.eq_ignore_ascii_case(w.as_bytes())) {
+            match ["OK", "PREAUTH", "BYE"]
+                .iter()
+                .any(|w| word.eq_ignore_ascii_case(w.as_bytes()))
+            {
                 true if greeting => Evidence::Strong(Protocol::Imap),
                 _ => Evidence::Weak(Protocol::Imap),
             }
@@ -143,7 +152,10 @@ pub(crate) fn client_line(line: &[u8]) -> Evidence {
 }
 
 fn starts_with_path(rest: &[u8]) -> bool {
-    let prefix = |with: &[u8]| rest.get(..with.len()).is_some_and(|head| head.eq_ignore_ascii_case(with));
+    let prefix = |with: &[u8]| {
+        rest.get(..with.len())
+            .is_some_and(|head| head.eq_ignore_ascii_case(with))
+    };
     prefix(b"FROM:") || prefix(b"TO:")
 }
 
@@ -153,13 +165,22 @@ fn client_word(word: &[u8]) -> Evidence {
         Evidence::Strong(Protocol::Smtp)
     } else if is(&["LHLO"]) {
         Evidence::Strong(Protocol::Lmtp)
-    } else if is(&["MAIL", "RCPT", "DATA", "BDAT", "RSET", "VRFY", "EXPN", "XCLIENT", "XFORWARD"]) {
+    } else if is(&[
+        "MAIL", "RCPT", "DATA", "BDAT", "RSET", "VRFY", "EXPN", "XCLIENT", "XFORWARD",
+    ]) {
         Evidence::Weak(Protocol::Smtp)
     } else if is(&["STLS", "APOP", "UIDL", "CAPA"]) {
         Evidence::Strong(Protocol::Pop3)
     } else if is(&["USER", "PASS", "STAT", "LIST", "RETR", "DELE", "TOP"]) {
         Evidence::Weak(Protocol::Pop3)
-    } else if is(&["LISTSCRIPTS", "PUTSCRIPT", "SETACTIVE", "GETSCRIPT", "HAVESPACE", "CHECKSCRIPT"]) {
+    } else if is(&[
+        "LISTSCRIPTS",
+        "PUTSCRIPT",
+        "SETACTIVE",
+        "GETSCRIPT",
+        "HAVESPACE",
+        "CHECKSCRIPT",
+    ]) {
         Evidence::Strong(Protocol::ManageSieve)
     } else if is(&["AUTHENTICATE", "CAPABILITY"]) {
         Evidence::Weak(Protocol::ManageSieve)
@@ -172,10 +193,32 @@ fn client_word(word: &[u8]) -> Evidence {
 
 fn is_imap(word: &[u8]) -> bool {
     const VERBS: [&str; 22] = [
-        "CAPABILITY", "NOOP", "LOGOUT", "STARTTLS", "AUTHENTICATE", "LOGIN", "SELECT", "EXAMINE", "LIST", "LSUB",
-        "STATUS", "APPEND", "IDLE", "FETCH", "STORE", "SEARCH", "UID", "ID", "NAMESPACE", "ENABLE", "COMPRESS", "CLOSE",
+        "CAPABILITY",
+        "NOOP",
+        "LOGOUT",
+        "STARTTLS",
+        "AUTHENTICATE",
+        "LOGIN",
+        "SELECT",
+        "EXAMINE",
+        "LIST",
+        "LSUB",
+        "STATUS",
+        "APPEND",
+        "IDLE",
+        "FETCH",
+        "STORE",
+        "SEARCH",
+        "UID",
+        "ID",
+        "NAMESPACE",
+        "ENABLE",
+        "COMPRESS",
+        "CLOSE",
     ];
-    VERBS.iter().any(|verb| word.eq_ignore_ascii_case(verb.as_bytes()))
+    VERBS
+        .iter()
+        .any(|verb| word.eq_ignore_ascii_case(verb.as_bytes()))
 }
 
 /// Weighs both sides' first lines. `from_start`: nothing came before them.

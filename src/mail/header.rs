@@ -66,7 +66,9 @@ impl Header {
                 continue;
             }
             let (name, value) = line.split_at(memchr(b':', line).unwrap_or(0));
-            let name = FIELDS.iter().find(|field| name.eq_ignore_ascii_case(field.as_bytes()));
+            let name = FIELDS
+                .iter()
+                .find(|field| name.eq_ignore_ascii_case(field.as_bytes()));
             wanted = name.is_some_and(|name| fields.iter().all(|(have, _)| have != name));
             if let (true, Some(name)) = (wanted, name) {
                 let value = value.get(1..).unwrap_or_default().trim_ascii();

@@ -112,8 +112,14 @@ impl<'a> Input<'a> {
     /// Time of the next byte and where another time begins.
     fn run(&self) -> (Timestamp, usize) {
         let later = self.times.partition_point(|(start, _)| *start <= self.at);
-        let time = later.checked_sub(1).and_then(|i| self.times.get(i)).map(|(_, t)| *t);
-        let until = self.times.get(later).map_or(self.bytes.len(), |(start, _)| *start);
+        let time = later
+            .checked_sub(1)
+            .and_then(|i| self.times.get(i))
+            .map(|(_, t)| *t);
+        let until = self
+            .times
+            .get(later)
+            .map_or(self.bytes.len(), |(start, _)| *start);
         (time.unwrap_or_default(), until)
     }
 
@@ -161,11 +167,6 @@ impl Kept {
     /// Whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
-    }
-
-    /// Offset of the first one.
-    pub(crate) fn offset(&self) -> u64 {
-        self.offset
     }
 
     /// Adds bytes of one packet, the next ones in the stream.

@@ -45,7 +45,8 @@ impl Line {
         let before = self.len;
         self.len = self.len.saturating_add(n as u64);
         let room = MAX_LINE.saturating_sub(self.bytes.len()).min(n);
-        self.bytes.extend_from_slice(input.rest().get(..room).unwrap_or_default());
+        self.bytes
+            .extend_from_slice(input.rest().get(..room).unwrap_or_default());
         before <= MAX_LINE as u64 && self.len > MAX_LINE as u64
     }
 
@@ -129,13 +130,14 @@ pub(crate) fn word_start(line: &[u8], n: usize) -> Option<usize> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Oddity {
     BareLf,
-    BareCr,
+    /// At this place of the line.
+    BareCr(usize),
 }
 
 /// Looks for a bare LF at the end of a line, for a bare CR in it.
 pub(crate) fn oddity(line: &[u8]) -> Option<Oddity> {
-    if memchr(b'\r', without_end(line)).is_some() {
-        Some(Oddity::BareCr)
+    if let Some(at) = memchr(b'\r', without_end(line)) {
+        Some(Oddity::BareCr(at))
     } else if line.ends_with(b"\n") && !line.ends_with(b"\r\n") {
         Some(Oddity::BareLf)
     } else {

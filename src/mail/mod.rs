@@ -2,8 +2,22 @@
 //!
 //! Follows the events of one connection and adds its own; sees bytes and times only.
 
+mod auth;
+mod core;
+mod detect;
 mod event;
+mod header;
+pub(crate) mod input;
+mod line;
+mod preamble;
+pub(crate) mod probe;
+mod secret;
+pub(crate) mod session;
+mod smtp;
+pub(crate) mod starttls;
 
+pub(crate) use core::Flow;
+pub(crate) use detect::port_hint;
 pub use event::{
     Auth, Command, ImplicitMismatch, MailEvent, MailWarning, Protocol, Reply, Starttls, StarttlsOutcome,
     Transaction,

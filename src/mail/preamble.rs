@@ -47,11 +47,6 @@ impl Preamble {
         }
     }
 
-    /// Whether one has been seen, so that what comes behind it counts as the start.
-    pub(crate) fn is_some(&self) -> bool {
-        self.seen != [0; 2]
-    }
-
     /// Looks at the next bytes of a direction.
     pub(crate) fn next(&mut self, direction: Direction, bytes: &[u8]) -> Preambled {
         let seen = self.seen.get(direction.index()).copied().unwrap_or_default();
@@ -84,7 +79,9 @@ impl Preamble {
                 _ if bytes.starts_with(b"PROXY ") => return up_to(bytes, b"\n"),
                 _ if bytes.starts_with(PROXY_V2) => {
                     return match bytes.get(14..16) {
-                        Some([high, low]) => Preambled::Skip(16 + usize::from(u16::from_be_bytes([*high, *low]))),
+                        Some([high, low]) => {
+                            Preambled::Skip(16 + usize::from(u16::from_be_bytes([*high, *low])))
+                        }
                         _ => Preambled::More,
                     };
                 }
@@ -141,7 +138,10 @@ fn nul_ended(bytes: &[u8], strings: usize) -> Preambled {
 /// RFC 1929, section 2.
 fn login(bytes: &[u8]) -> Preambled {
     let name = bytes.get(1).copied().map(usize::from);
-    let password = name.and_then(|name| bytes.get(2 + name)).copied().map(usize::from);
+    let password = name
+        .and_then(|name| bytes.get(2 + name))
+        .copied()
+        .map(usize::from);
     match (name, password) {
         (Some(name), Some(password)) => Preambled::Skip(3 + name + password),
         _ => Preambled::More,

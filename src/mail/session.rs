@@ -16,9 +16,7 @@ pub(crate) enum Session {
 impl Session {
     /// `from_start`: the server's first bytes are its greeting.
     pub(crate) fn new(protocol: Protocol, from_start: bool) -> Self {
-        match protocol {
-            _ => Self::Smtp(Smtp::new(protocol, from_start)),
-        }
+        Self::Smtp(Smtp::new(protocol, from_start))
     }
 
     /// What all have in common.
@@ -36,7 +34,12 @@ impl Session {
     }
 
     /// Bytes are missing.
-    pub(crate) fn gap(&mut self, direction: Direction, len: u64, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
+    pub(crate) fn gap(
+        &mut self,
+        direction: Direction,
+        len: u64,
+        out: &mut Out<'_, '_>,
+    ) -> Result<(), SinkError> {
         match self {
             Self::Smtp(smtp) => smtp.gap(direction, len, out),
         }

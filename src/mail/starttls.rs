@@ -19,13 +19,14 @@ pub(crate) fn sniff(input: &Input<'_>) -> Verdict {
         return Verdict::Unsure;
     };
     let client = input.direction == Direction::ToServer;
-    if !matches!(first, 20..=24) && !(client && *first >= 0x80) {
+    if !(matches!(first, 20..=24) || client && *first >= 0x80) {
         return Verdict::No;
     }
     let head = rest.get(..SNIFF).unwrap_or(rest);
     let verdict = match (client, looks_like_client_hello(head)) {
         (true, verdict @ (Verdict::Yes | Verdict::Unsure)) => verdict,
-        _ => looks_like_record(head),
+        // A header alone: it must not matter whether more is there already.
+        _ => looks_like_record(rest.get(..5).unwrap_or(rest)),
     };
     if verdict == Verdict::Unsure && (input.last || rest.len() >= SNIFF) {
         Verdict::No
@@ -85,11 +86,6 @@ impl Switch {
         self.server_text = 0;
         self.began = [None; 2];
         self.state = State::Asked { client: end };
-    }
-
-    /// Whether an answer is due.
-    pub(crate) fn is_asked(&self) -> bool {
-        matches!(self.state, State::Asked { .. })
     }
 
     /// Whether the server has agreed, so that the next bytes should be TLS.
@@ -208,7 +204,10 @@ impl Switch {
             }
             State::Asked { client } => match direction {
                 Direction::ToServer => (TlsHow::Starttls, [Some(offset), None]),
-                Direction::ToClient => (TlsHow::Starttls, [Some(client.saturating_add(client_text)), Some(offset)]),
+                Direction::ToClient => (
+                    TlsHow::Starttls,
+                    [Some(client.saturating_add(client_text)), Some(offset)],
+                ),
             },
             State::Agreed { client, server } => {
                 let client_offset = client.saturating_add(client_text);
@@ -226,7 +225,12 @@ impl Switch {
                 }
                 if self.server_text > 0 && (first || direction == Direction::ToClient) {
                     let len = std::mem::take(&mut self.server_text);
-                    out.warn(time, Direction::ToClient, server, MailWarning::ResponseInjection { len })?;
+                    out.warn(
+                        time,
+                        Direction::ToClient,
+                        server,
+                        MailWarning::ResponseInjection { len },
+                    )?;
                     self.state = State::Agreed {
                         client,
                         server: server.saturating_add(len),

@@ -119,7 +119,10 @@ impl Body {
                     if let Some(bare) = self.bare_cr_in(cr, line) {
                         self.take(here.get(..bare).unwrap_or_default());
                         self.state = State::Mid { cr: false };
-                        let offset = input.offset().saturating_add((at + bare) as u64).saturating_sub(1);
+                        let offset = input
+                            .offset()
+                            .saturating_add((at + bare) as u64)
+                            .saturating_sub(1);
                         return (at + bare, Found::Odd(offset, MailWarning::BareCr));
                     }
                     let ends_in_cr = line.last().map_or(cr, |last| *last == b'\r');

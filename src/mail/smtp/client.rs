@@ -4,15 +4,16 @@ use crate::event::{Direction, Kind, SinkError, Verdict};
 use crate::mail::MailWarning;
 use crate::mail::core::{Flow, HIDDEN, MAX_KEPT, command};
 use crate::mail::input::{Input, Kept, Out};
-use crate::mail::line::{Line, split_word, word_start};
+use crate::mail::line::{Line, split_word};
+use crate::mail::secret::in_auth;
 
 use super::body::{Body, Found};
 use super::{Mode, Smtp, What, Why};
 
 /// Commands that a line must begin with where a line may be something else.
 const VERBS: [&str; 21] = [
-    "EHLO", "HELO", "LHLO", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "NOOP", "QUIT", "VRFY", "EXPN", "HELP", "AUTH",
-    "STARTTLS", "XCLIENT", "XFORWARD", "ETRN", "TURN", "ATRN", "SEND",
+    "EHLO", "HELO", "LHLO", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "NOOP", "QUIT", "VRFY", "EXPN", "HELP",
+    "AUTH", "STARTTLS", "XCLIENT", "XFORWARD", "ETRN", "TURN", "ATRN", "SEND",
 ];
 
 /// Whether a line that begins so is a command; `Unsure` where it is too short to tell.
@@ -28,14 +29,6 @@ pub(crate) fn begins_like_command(line: &[u8]) -> Verdict {
         }
     }
     verdict
-}
-
-/// Where the secret of a command begins: the initial response of AUTH.
-fn secret_in(line: &[u8]) -> Option<usize> {
-    match line.get(..5) {
-        Some(word) if word.eq_ignore_ascii_case(b"AUTH ") => word_start(line, 2),
-        _ => None,
-    }
 }
 
 impl Smtp {
@@ -55,7 +48,11 @@ impl Smtp {
 
     fn client_line(&mut self, input: &mut Input<'_>, out: &mut Out<'_, '_>) -> Result<Flow, SinkError> {
         if self.core.skips(Direction::ToServer) {
-            let kind = if self.mode == Mode::Secret { Kind::Secret } else { Kind::Plain };
+            let kind = if self.mode == Mode::Secret {
+                Kind::Secret
+            } else {
+                Kind::Plain
+            };
             self.core.skip_line(input, kind, out)?;
             return Ok(Flow::Go);
         }
@@ -67,7 +64,7 @@ impl Smtp {
             }
         }
         let kind = self.kind();
-        let Some(line) = self.core.pass_line(input, kind, secret_in, out)? else {
+        let Some(line) = self.core.pass_line(input, kind, in_auth, out)? else {
             return self.bound_kept(out).map(|()| Flow::Go);
         };
         match self.mode {
@@ -171,7 +168,12 @@ impl Smtp {
             Found::MaybeEnd(at, how) => {
                 if first_smuggling {
                     self.core.kept = Some(Box::new(Kept::default()));
-                    out.warn(time, Direction::ToServer, at.max(offset), MailWarning::Smuggling(how.to_owned()))?;
+                    out.warn(
+                        time,
+                        Direction::ToServer,
+                        at.max(offset),
+                        MailWarning::Smuggling(how.to_owned()),
+                    )?;
                 }
             }
             Found::End(n) => {
@@ -184,7 +186,11 @@ impl Smtp {
     }
 
     /// The final dot has passed.
-    pub(super) fn end_message(&mut self, time: crate::time::Timestamp, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
+    pub(super) fn end_message(
+        &mut self,
+        time: crate::time::Timestamp,
+        out: &mut Out<'_, '_>,
+    ) -> Result<(), SinkError> {
         self.mode = Mode::Commands;
         self.core.kept = None;
         self.core.restart(Direction::ToServer);
@@ -209,7 +215,9 @@ impl Smtp {
         input: &mut Input<'_>,
         out: &mut Out<'_, '_>,
     ) -> Result<Flow, SinkError> {
-        let n = usize::try_from(left).unwrap_or(usize::MAX).min(input.rest().len());
+        let n = usize::try_from(left)
+            .unwrap_or(usize::MAX)
+            .min(input.rest().len());
         if let (Some(body), Some(bytes)) = (&mut self.body, input.rest().get(..n)) {
             body.octets(bytes);
         }
@@ -221,9 +229,15 @@ impl Smtp {
 
     /// So many octets of the chunk have passed or are missing.
     fn end_chunk(&mut self, n: u64) {
-        let Mode::Chunk { left, last } = self.mode else { return };
+        let Mode::Chunk { left, last } = self.mode else {
+            return;
+        };
         let left = left.saturating_sub(n);
-        self.mode = if left > 0 { Mode::Chunk { left, last } } else { Mode::Commands };
+        self.mode = if left > 0 {
+            Mode::Chunk { left, last }
+        } else {
+            Mode::Commands
+        };
         if left == 0
             && last
             && let Some(body) = self.body.take()
@@ -233,7 +247,11 @@ impl Smtp {
     }
 
     fn secret(&mut self, line: &Line, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
-        let password = self.core.auth.as_mut().is_some_and(|auth| auth.response(line.text()));
+        let password = self
+            .core
+            .auth
+            .as_mut()
+            .is_some_and(|auth| auth.response(line.text()));
         self.undecided(Why::Auth);
         if password {
             self.core.clear_password(line.time, line.offset, out)?;
@@ -272,9 +290,8 @@ impl Smtp {
                 self.mode = Mode::Lost;
             }
         }
-        if let [gapped, _] = &mut self.core.gapped {
-            *gapped = true;
-        }
+        let [gapped, _] = &mut self.core.gapped;
+        *gapped = true;
         Ok(())
     }
 
@@ -282,7 +299,7 @@ impl Smtp {
     fn command(&mut self, line: &Line, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
         let (verb, argument) = split_word(line.text());
         let mut told = command(line, b"", verb, argument);
-        if let Some(start) = secret_in(line.bytes()) {
+        if let Some(start) = in_auth(line.bytes()) {
             let mechanism = split_word(argument).0;
             told.argument = format!("{} {HIDDEN}", String::from_utf8_lossy(mechanism));
             let secret = line.text().get(start..).unwrap_or_default();

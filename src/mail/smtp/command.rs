@@ -97,12 +97,22 @@ impl Smtp {
             None => {
                 self.mode = Mode::Lost;
                 let words = format!("BDAT with the size {:?}", text(size, 32));
-                out.warn(line.time, Direction::ToServer, line.offset, MailWarning::Malformed(words))?;
+                out.warn(
+                    line.time,
+                    Direction::ToServer,
+                    line.offset,
+                    MailWarning::Malformed(words),
+                )?;
             }
         }
         if !rest.is_empty() && !last {
             let words = format!("BDAT with {:?} where LAST may stand", text(rest, 32));
-            out.warn(line.time, Direction::ToServer, line.offset, MailWarning::Malformed(words))?;
+            out.warn(
+                line.time,
+                Direction::ToServer,
+                line.offset,
+                MailWarning::Malformed(words),
+            )?;
         }
         Ok(())
     }

@@ -120,7 +120,12 @@ impl Smtp {
     }
 
     /// Bytes are missing.
-    pub(crate) fn gap(&mut self, direction: Direction, len: u64, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
+    pub(crate) fn gap(
+        &mut self,
+        direction: Direction,
+        len: u64,
+        out: &mut Out<'_, '_>,
+    ) -> Result<(), SinkError> {
         match direction {
             Direction::ToServer => self.client_gap(len, out),
             Direction::ToClient => {
@@ -139,10 +144,10 @@ impl Smtp {
     pub(crate) fn plain_again(&mut self, direction: Direction) {
         self.core.restart(direction);
         self.core.switch.plain_again();
-        self.queue.clear();
         self.greeted = true;
-        self.core.kept = None;
         if direction == Direction::ToServer {
+            self.queue.clear();
+            self.core.kept = None;
             self.mode = Mode::Commands;
             self.body = None;
         }

@@ -12,7 +12,8 @@ use super::{Asked, Mode, Smtp, What, Why};
 /// Code, whether the reply goes on behind this line, and the text.
 fn parse(line: &[u8]) -> Option<(&[u8], bool, &[u8])> {
     let (code, rest) = line.split_at_checked(3)?;
-    let plausible = matches!(code, [b'2'..=b'5', second, third] if second.is_ascii_digit() && third.is_ascii_digit());
+    let plausible =
+        matches!(code, [b'2'..=b'5', second, third] if second.is_ascii_digit() && third.is_ascii_digit());
     match rest {
         _ if !plausible => None,
         [] => Some((code, false, rest)),
@@ -24,9 +25,8 @@ fn parse(line: &[u8]) -> Option<(&[u8], bool, &[u8])> {
 
 impl Smtp {
     pub(super) fn server(&mut self, input: &mut Input<'_>, out: &mut Out<'_, '_>) -> Result<Flow, SinkError> {
-        if let [_, seen] = &mut self.core.seen {
-            *seen = true;
-        }
+        let [_, seen] = &mut self.core.seen;
+        *seen = true;
         if self.core.skips(Direction::ToClient) {
             self.core.skip_line(input, Kind::Plain, out)?;
             return Ok(Flow::Go);
@@ -67,7 +67,9 @@ impl Smtp {
     }
 
     fn begun(&self) -> bool {
-        Direction::BOTH.iter().any(|direction| self.core.switch.has_begun(*direction))
+        Direction::BOTH
+            .iter()
+            .any(|direction| self.core.switch.has_begun(*direction))
     }
 
     fn reply_line(&mut self, line: &Line, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
@@ -96,7 +98,8 @@ impl Smtp {
         let Some(asked) = self.answered(&reply) else {
             return self.unasked(&mut reply, out);
         };
-        self.core.tell_reply(&mut reply, Some((&asked.verb, asked.time)), out)?;
+        self.core
+            .tell_reply(&mut reply, Some((&asked.verb, asked.time)), out)?;
         self.consequence(asked, &reply, end, out)
     }
 
@@ -108,7 +111,12 @@ impl Smtp {
         let stars = |line: &String| line.bytes().filter(|byte| *byte == b'*').count() >= 4;
         if reply.code == "220" && reply.lines.iter().any(stars) {
             let words = "the greeting was garbled on its way, as firewalls do".to_owned();
-            out.warn(reply.time, Direction::ToClient, reply.offset, MailWarning::Malformed(words))?;
+            out.warn(
+                reply.time,
+                Direction::ToClient,
+                reply.offset,
+                MailWarning::Malformed(words),
+            )?;
         }
         Ok(())
     }
@@ -116,7 +124,11 @@ impl Smtp {
     /// A reply while a message passes whose end may have been missed, or may have been where only the server
     /// saw one: it was there.
     fn end_lost_message(&mut self, reply: &Reply, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
-        let Some(body) = self.body.as_ref().filter(|_| self.mode == Mode::Body && self.queue.is_empty()) else {
+        let Some(body) = self
+            .body
+            .as_ref()
+            .filter(|_| self.mode == Mode::Body && self.queue.is_empty())
+        else {
             return Ok(());
         };
         if (!body.gapped && self.core.kept.is_none()) || reply.code == "354" {
@@ -170,7 +182,13 @@ impl Smtp {
         }
     }
 
-    fn consequence(&mut self, asked: Asked, reply: &Reply, end: u64, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
+    fn consequence(
+        &mut self,
+        asked: Asked,
+        reply: &Reply,
+        end: u64,
+        out: &mut Out<'_, '_>,
+    ) -> Result<(), SinkError> {
         let refused = is_refusal(reply);
         match asked.what {
             What::Other => Ok(()),
@@ -213,7 +231,11 @@ impl Smtp {
                 } else if last {
                     self.mails.decide(depth, reply);
                 }
-                if last { self.mails.end_until(depth, out) } else { Ok(()) }
+                if last {
+                    self.mails.end_until(depth, out)
+                } else {
+                    Ok(())
+                }
             }
             What::Auth if reply.code == "334" => {
                 self.queue.push_front(asked);
@@ -237,7 +259,11 @@ impl Smtp {
                 }
             }
             What::Starttls => self.core.switch.agree(reply.time, self.core.protocol, end, out),
-            What::Garbled if refused => self.core.switch.garbled(reply.time, self.core.protocol, &asked.verb, out),
+            What::Garbled if refused => {
+                self.core
+                    .switch
+                    .garbled(reply.time, self.core.protocol, &asked.verb, out)
+            }
             What::Garbled => Ok(()),
         }
     }
@@ -271,7 +297,9 @@ impl Smtp {
             if word.eq_ignore_ascii_case("STARTTLS") {
                 self.core.switch.offer();
             } else if word.len() >= 4 && word.bytes().take(4).all(|byte| byte == b'X') && garbled(word) {
-                self.core.switch.garbled(reply.time, self.core.protocol, line, out)?;
+                self.core
+                    .switch
+                    .garbled(reply.time, self.core.protocol, line, out)?;
             }
         }
         Ok(())
@@ -280,5 +308,7 @@ impl Smtp {
 
 /// `XXXX`, `XXXXXXXA`: no keyword that anybody has registered.
 fn garbled(word: &str) -> bool {
-    word.trim_end_matches(['A', 'B', 'C', 'D']).bytes().all(|byte| byte == b'X')
+    word.trim_end_matches(['A', 'B', 'C', 'D'])
+        .bytes()
+        .all(|byte| byte == b'X')
 }

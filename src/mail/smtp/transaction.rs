@@ -145,7 +145,10 @@ impl Mails {
 
     /// The server refuses DATA: decides unless all recipients were refused, which is why.
     pub(super) fn refuse_data(&mut self, depth: u32, reply: &Reply) {
-        let cause = self.get(depth).filter(|mail| mail.taken == 0).and_then(|mail| mail.refused.take());
+        let cause = self
+            .get(depth)
+            .filter(|mail| mail.taken == 0)
+            .and_then(|mail| mail.refused.take());
         self.refuse(depth, cause.as_ref().unwrap_or(reply));
     }
 

@@ -1,0 +1,231 @@
+//! The first lines of a connection of which nobody knows what it speaks.
+//!
+//! They are passed on at once, labelled as what they look like, and kept until both sides together have said
+//! enough for the session to read them again. What is clearly no mail is given up with its first line.
+
+use crate::event::{Direction, Kind, SinkError, Verdict};
+use crate::mail::Protocol;
+use crate::mail::detect::{Evidence, Judgement, begins, client_line, judge, server_line};
+use crate::mail::input::{Input, Kept, Out};
+use crate::mail::line::{Line, without_end};
+use crate::mail::preamble::{Preamble, Preambled};
+use crate::mail::secret;
+use crate::mail::starttls::sniff;
+use crate::time::Timestamp;
+
+/// Bytes of a first line that are judged.
+const MAX_FIRST: usize = 512;
+/// Bytes kept of both sides.
+const MAX_KEPT: usize = 2048;
+
+/// What came of looking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// All has been passed; more must be seen.
+    Wait,
+    /// What is left is too little to tell what it is.
+    Hold,
+    /// TLS begins here.
+    Tls,
+    /// This protocol; whether that is certain.
+    Mail(Protocol, bool),
+    /// No mail.
+    Not,
+    /// This side tells nothing; the other one may.
+    SideNot,
+}
+
+#[derive(Debug, Default)]
+struct Side {
+    evidence: Option<Evidence>,
+    /// Of the line at hand: what it is called. `None` at its start.
+    kind: Option<Kind>,
+    line: Vec<u8>,
+    /// No preamble is to be expected any more.
+    begun: bool,
+}
+
+/// Both sides, as long as they are not understood.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    sides: [Side; 2],
+    runs: Vec<(Direction, Kept)>,
+    preamble: Preamble,
+    hint: Option<Protocol>,
+    /// Nothing came before what is seen.
+    pub(crate) from_start: bool,
+    first: Option<Direction>,
+}
+
+impl Probe {
+    pub(crate) fn new(hint: Option<Protocol>, from_start: bool) -> Self {
+        Self {
+            sides: [Side::default(), Side::default()],
+            runs: Vec::new(),
+            preamble: Preamble::new(),
+            hint,
+            from_start,
+            first: None,
+        }
+    }
+
+    /// Begins again at `direction`'s next byte, in the middle of a connection.
+    pub(crate) fn restart(&mut self) {
+        self.sides = [Side::default(), Side::default()];
+        self.runs.clear();
+        self.from_start = false;
+    }
+
+    /// Whether a direction is at its very first byte, preambles apart.
+    pub(crate) fn at_start(&self, direction: Direction) -> bool {
+        let side = self.sides.get(direction.index());
+        self.from_start && side.is_some_and(|side| side.kind.is_none() && side.evidence.is_none())
+    }
+
+    /// What was kept, in the order in which it came, to be read by the session.
+    pub(crate) fn take_runs(&mut self) -> Vec<(Direction, Kept)> {
+        std::mem::take(&mut self.runs)
+    }
+
+    /// Time of the first byte kept.
+    pub(crate) fn time(&self) -> Option<Timestamp> {
+        let (direction, kept) = self.runs.first()?;
+        Some(kept.input(*direction).time())
+    }
+
+    /// Looks at the bytes of one direction.
+    pub(crate) fn data(
+        &mut self,
+        input: &mut Input<'_>,
+        out: &mut Out<'_, '_>,
+    ) -> Result<Outcome, SinkError> {
+        while !input.is_empty() {
+            let direction = input.direction;
+            let Some(side) = self.sides.get_mut(direction.index()) else {
+                return Ok(Outcome::Not);
+            };
+            let kind = match side.kind {
+                Some(kind) => kind,
+                None => match self.look(input, out)? {
+                    Ok(kind) => kind,
+                    Err(Some(outcome)) => return Ok(outcome),
+                    Err(None) => continue,
+                },
+            };
+            if let Some(outcome) = self.line(kind, input, out)? {
+                return Ok(outcome);
+            }
+        }
+        Ok(Outcome::Wait)
+    }
+
+    /// At the start of a line: what it is called, or why not; an `Err(None)` has passed a preamble.
+    fn look(
+        &mut self,
+        input: &mut Input<'_>,
+        out: &mut Out<'_, '_>,
+    ) -> Result<Result<Kind, Option<Outcome>>, SinkError> {
+        let direction = input.direction;
+        let Some(side) = self.sides.get_mut(direction.index()) else {
+            return Ok(Err(Some(Outcome::Not)));
+        };
+        if !side.begun && self.from_start {
+            match self.preamble.next(direction, input.rest()) {
+                Preambled::Skip(n) => {
+                    input.pass(n, Kind::Plain, out)?;
+                    return Ok(Err(None));
+                }
+                Preambled::More if !input.last => return Ok(Err(Some(Outcome::Hold))),
+                Preambled::More | Preambled::Over => {}
+            }
+        }
+        match sniff(input) {
+            Verdict::Yes => return Ok(Err(Some(Outcome::Tls))),
+            Verdict::Unsure => return Ok(Err(Some(Outcome::Hold))),
+            Verdict::No => {}
+        }
+        let verdict = begins(direction, input.rest());
+        if verdict == Verdict::Unsure && !input.last {
+            return Ok(Err(Some(Outcome::Hold)));
+        }
+        side.begun = true;
+        self.first.get_or_insert(direction);
+        if verdict != Verdict::Yes && side.evidence.is_none() {
+            side.evidence = Some(Evidence::Not);
+            return Ok(Err(Some(match self.judge() {
+                Judgement::Mail(protocol, sure) => Outcome::Mail(protocol, sure),
+                Judgement::Wait => Outcome::SideNot,
+                Judgement::Not => Outcome::Not,
+            })));
+        }
+        let kind = match (direction, input.rest().first()) {
+            (Direction::ToServer, _) => Kind::Command,
+            (_, Some(b'4')) => Kind::TransientReply,
+            (_, Some(b'5' | b'-')) => Kind::PermanentReply,
+            _ => Kind::Reply,
+        };
+        side.kind = Some(kind);
+        Ok(Ok(kind))
+    }
+
+    /// Passes what there is of a line; judges it once it is whole.
+    fn line(
+        &mut self,
+        kind: Kind,
+        input: &mut Input<'_>,
+        out: &mut Out<'_, '_>,
+    ) -> Result<Option<Outcome>, SinkError> {
+        let direction = input.direction;
+        let greeting = self.from_start && self.first == Some(Direction::ToClient);
+        let Some(side) = self.sides.get_mut(direction.index()) else {
+            return Ok(Some(Outcome::Not));
+        };
+        let n = Line::extent(input).min(MAX_FIRST - side.line.len().min(MAX_FIRST - 1));
+        let bytes = input.rest().get(..n).unwrap_or_default();
+        let before = side.line.len();
+        side.line.extend_from_slice(bytes);
+        let secret = match direction {
+            Direction::ToServer => secret::in_any(&side.line),
+            Direction::ToClient => None,
+        };
+        match self.runs.last_mut() {
+            Some((last, kept)) if *last == direction => kept.copy(input, n),
+            _ => {
+                let mut kept = Kept::default();
+                kept.copy(input, n);
+                self.runs.push((direction, kept));
+            }
+        }
+        let clear = secret.map_or(n, |start| start.saturating_sub(before).min(n));
+        input.pass(clear, kind, out)?;
+        input.pass(n - clear, Kind::Secret, out)?;
+        let whole = side.line.ends_with(b"\n");
+        if whole || side.line.len() >= MAX_FIRST {
+            let line = std::mem::take(&mut side.line);
+            side.kind = (!whole).then_some(kind);
+            let line = without_end(&line);
+            side.evidence.get_or_insert_with(|| match direction {
+                Direction::ToServer => client_line(line),
+                Direction::ToClient => server_line(line, greeting),
+            });
+        } else {
+            return Ok(None);
+        }
+        Ok(match self.judge() {
+            Judgement::Mail(protocol, sure) => Some(Outcome::Mail(protocol, sure)),
+            Judgement::Not => Some(Outcome::Not),
+            Judgement::Wait => (self.runs.iter().map(|(_, kept)| kept.len()).sum::<usize>() > MAX_KEPT)
+                .then_some(Outcome::Not),
+        })
+    }
+
+    fn judge(&self) -> Judgement {
+        let [client, server] = &self.sides;
+        match judge(client.evidence, server.evidence, self.hint, self.from_start) {
+            Judgement::Mail(protocol, _) if !matches!(protocol, Protocol::Smtp | Protocol::Lmtp) => {
+                Judgement::Not
+            }
+            judgement => judgement,
+        }
+    }
+}
