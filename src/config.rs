@@ -14,8 +14,8 @@ use crate::cli::{Args, BodyLines, Rotate, TimeMode, TlsMode, When};
 use crate::decode::DecodeOptions;
 use crate::flow::FlowOptions;
 use crate::output::{
-    Body, ConsoleOptions, FilesOptions, Namer, Palette, Rotation, Show, TemplateError, TimeStyle, TlsStyle,
-    Unprintable,
+    Body, ConsoleOptions, FilesOptions, Namer, Palette, Rotation, Show, SummaryOptions, TemplateError,
+    TimeStyle, TlsStyle, Unprintable,
 };
 
 /// The most that `--min-gap` can be: no sequence number makes a larger hole in a file.
@@ -51,6 +51,10 @@ pub struct Config {
     pub console: Option<ConsoleOptions>,
     /// Streams as files.
     pub files: Option<FilesOptions>,
+    /// The table of mail sessions.
+    pub summary: Option<SummaryOptions>,
+    /// Events as JSON Lines, `-` for stdout.
+    pub json: Option<PathBuf>,
     /// The packets, `-` for stdout.
     pub write: Option<(PathBuf, WriteOptions)>,
     /// Bytes kept of each direction.
@@ -90,6 +94,8 @@ pub enum UsageError {
 pub struct Surroundings {
     /// stdout is a terminal.
     pub stdout_terminal: bool,
+    /// How wide stdout's terminal is.
+    pub width: Option<usize>,
     /// stderr is a terminal.
     pub stderr_terminal: bool,
     /// `NO_COLOR`.
@@ -112,6 +118,7 @@ impl Surroundings {
             .to_ascii_lowercase();
         Self {
             stdout_terminal: std::io::stdout().is_terminal(),
+            width: terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0)),
             stderr_terminal: std::io::stderr().is_terminal(),
             no_color: std::env::var_os("NO_COLOR"),
             utf8: locale.contains("utf-8") || locale.contains("utf8"),
@@ -197,6 +204,8 @@ impl Config {
                 };
                 (path, options)
             }),
+            summary: args.summary.then(|| summary_options(&args, here)),
+            json: args.json.clone(),
             max_bytes: args.max_bytes,
             duration: args.duration,
             user: args.relinquish_privileges.clone(),
@@ -243,27 +252,44 @@ fn check_stdout(args: &Args) -> Result<(), UsageError> {
     }
 }
 
-fn console_options(args: &Args, here: &Surroundings) -> ConsoleOptions {
+/// Into a file or a pipe the table is as wide as most screens.
+const DEFAULT_WIDTH: usize = 160;
+
+fn summary_options(args: &Args, here: &Surroundings) -> SummaryOptions {
+    SummaryOptions {
+        width: (!args.wide).then(|| here.width.unwrap_or(DEFAULT_WIDTH)),
+        palette: palette(args, here, here.stdout_terminal),
+        unicode: here.utf8,
+    }
+}
+
+/// Colours or none; `unasked` is what an output has where nobody says anything.
+fn palette(args: &Args, here: &Surroundings, unasked: bool) -> Palette {
     let no_color = here.no_color.as_deref().is_some_and(|value| !value.is_empty());
     let colour = match args.color {
         _ if args.colour => true,
         Some(When::Always) => true,
         Some(When::Never) => false,
         Some(When::Auto) => here.stdout_terminal && !no_color,
-        // Raw bytes are for programs.
-        None => !no_color && !args.binary,
+        None => unasked && !no_color,
     };
+    if colour {
+        Palette::colours()
+    } else {
+        Palette::none()
+    }
+}
+
+fn console_options(args: &Args, here: &Surroundings) -> ConsoleOptions {
+    // Raw bytes are for programs.
+    let palette = palette(args, here, !args.binary);
     let unprintable = if args.strip {
         Unprintable::Dot
     } else {
         Unprintable::Escape
     };
     ConsoleOptions {
-        palette: if colour {
-            Palette::colours()
-        } else {
-            Palette::none()
-        },
+        palette,
         time: match args.time {
             TimeMode::Utc => TimeStyle::Utc,
             TimeMode::Local => TimeStyle::Local,

@@ -18,10 +18,11 @@ use crate::decode::Decoder;
 use crate::event::{Connection, Event, Sink, SinkError};
 use crate::flow::FlowTable;
 use crate::limit::Limit;
-use crate::output::{Console, Files, Totals};
+use crate::output::{Console, Files, Json, Summary, Totals};
 use crate::privileges::{self, PrivilegeError};
 use crate::signals::Signals;
 use crate::time::Timestamp;
+use crate::watch::Watchers;
 
 /// Signals, clocks and warnings are looked after once in so many packets.
 const LOOK_EVERY: u64 = 1024;
@@ -112,6 +113,7 @@ struct Run<'c> {
 
 /// All that comes behind the flow table.
 struct Stages {
+    watchers: Watchers,
     limit: Option<Limit>,
     sinks: Sinks,
 }
@@ -120,17 +122,24 @@ struct Stages {
 struct Sinks {
     console: Option<Console<File>>,
     files: Option<Files>,
+    json: Option<Json<File>>,
+    /// Behind the console: at the end of a file the table stands below the conversation.
+    summary: Summary<File>,
 }
 
 impl Stages {
     fn event(&mut self, connection: &Connection, event: &Event<'_>) -> Result<(), SinkError> {
-        let sinks = &mut self.sinks;
-        match &mut self.limit {
+        let Self {
+            watchers,
+            limit,
+            sinks,
+        } = self;
+        watchers.event(connection, event, &mut |connection, event| match limit {
             Some(limit) => limit.event(connection, event, &mut |connection, event| {
                 sinks.event(connection, event)
             }),
             None => sinks.event(connection, event),
-        }
+        })
     }
 }
 
@@ -142,7 +151,10 @@ impl Sinks {
         if let Some(files) = &mut self.files {
             act(files)?;
         }
-        Ok(())
+        if let Some(json) = &mut self.json {
+            act(json)?;
+        }
+        act(&mut self.summary)
     }
 
     fn event(&mut self, connection: &Connection, event: &Event<'_>) -> Result<(), SinkError> {
@@ -181,6 +193,23 @@ impl<'c> Run<'c> {
             None => None,
         };
         let files = config.files.clone().map(Files::new).transpose()?;
+        let json = match &config.json {
+            Some(path) if path.as_os_str() == "-" => {
+                Some(Json::new(standard_output()?, "standard output".to_owned()))
+            }
+            Some(path) => {
+                let name = path.display().to_string();
+                let file = File::create(path).map_err(|error| SinkError::io(name.clone(), error))?;
+                Some(Json::new(file, name))
+            }
+            None => None,
+        };
+        let table = if config.summary.is_some() {
+            Some(standard_output()?)
+        } else {
+            None
+        };
+        let summary = Summary::new(table, config.summary.clone().unwrap_or_default());
         let writer = match &config.write {
             Some((path, options)) => Some(packet_writer(
                 path,
@@ -204,8 +233,14 @@ impl<'c> Run<'c> {
             decoder: Decoder::new(config.decode.clone()),
             flow: FlowTable::new(config.flow.clone()),
             stages: Stages {
+                watchers: Watchers::new(),
                 limit: config.max_bytes.map(Limit::new),
-                sinks: Sinks { console, files },
+                sinks: Sinks {
+                    console,
+                    files,
+                    json,
+                    summary,
+                },
             },
             writer,
             write_trouble: None,
@@ -409,7 +444,7 @@ impl<'c> Run<'c> {
                 .files
                 .as_ref()
                 .map(|files| (files.made(), files.folder())),
-            mail: None,
+            mail: Some(self.stages.sinks.summary.totals().to_string()),
             time: self.begun.elapsed(),
         }
     }

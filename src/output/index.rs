@@ -5,11 +5,10 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::clock::iso;
-use crate::event::{
-    ClientKnown, CloseReason, Closing, Connection, Direction, Event, GapReason, TcpNote, Totals,
-};
-use crate::mail::{MailEvent, Protocol, StarttlsOutcome};
-use crate::tls::{Certificate, CertificateProblem, Handshake, TlsEvent, TlsHow, alert_name, version_name};
+use super::facts::{TlsFacts, client_known, end_name, gap_reason, protocol_name, starttls_name};
+use crate::event::{Closing, Connection, Direction, Event, TcpNote, Totals};
+use crate::mail::MailEvent;
+use crate::tls::TlsEvent;
 
 /// Gaps and conflicts listed for each direction; more are only counted.
 const LISTED: usize = 1000;
@@ -49,47 +48,6 @@ struct MailFacts {
     sure: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     starttls: Option<&'static str>,
-}
-
-/// What is known of TLS. Field names are Zeek's where it has them.
-#[derive(Debug, Default, Clone, Serialize)]
-struct TlsFacts {
-    how: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_offset: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    server_offset: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cipher: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    curve: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    server_name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_protocol: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    resumed: Option<bool>,
-    established: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unfinished: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_alert: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    certificate: Option<CertificateFacts>,
-}
-
-#[derive(Debug, Clone, Serialize)]
-struct CertificateFacts {
-    subject: String,
-    issuer: String,
-    names: Vec<String>,
-    not_valid_before: String,
-    not_valid_after: String,
-    fingerprint: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    problems: Vec<&'static str>,
 }
 
 /// A file of a direction.
@@ -224,26 +182,10 @@ impl Gathered {
     }
 
     fn tls_event(&mut self, event: &TlsEvent) {
-        match event {
-            TlsEvent::Started(started) => {
-                let [client_offset, server_offset] = started.offsets;
-                let how = match started.how {
-                    TlsHow::Starttls => "starttls",
-                    TlsHow::Implicit => "implicit",
-                    TlsHow::Found => "found",
-                };
-                self.tls = Some(Box::new(TlsFacts {
-                    how,
-                    client_offset,
-                    server_offset,
-                    ..TlsFacts::default()
-                }));
-            }
-            _ => {
-                if let Some(tls) = &mut self.tls {
-                    tls.event(event);
-                }
-            }
+        match (event, &mut self.tls) {
+            (TlsEvent::Started(started), _) => self.tls = Some(Box::new(TlsFacts::started(started))),
+            (_, Some(tls)) => tls.event(event),
+            (_, None) => {}
         }
     }
 
@@ -299,116 +241,5 @@ fn side<'a>(ranges: &'a Ranges, totals: &Totals, files: &'a [FileEntry]) -> Side
         zero_windows: totals.zero_windows,
         keep_alives: totals.keep_alives,
         outside_bytes: totals.outside_bytes,
-    }
-}
-
-impl TlsFacts {
-    fn event(&mut self, event: &TlsEvent) {
-        match event {
-            TlsEvent::Handshake {
-                direction, message, ..
-            } => match message {
-                Handshake::ClientHello(hello) => self.server_name.clone_from(&hello.sni),
-                Handshake::ServerHello(hello) if !hello.retry => {
-                    self.version = Some(version_name(hello.version).to_string());
-                    self.cipher = Some(hello.cipher_name.clone());
-                    self.curve.clone_from(&hello.group);
-                    self.next_protocol.clone_from(&hello.alpn);
-                    self.resumed = hello.resumed;
-                }
-                Handshake::ServerKeyExchange { group: Some(group) } => self.curve = Some(group.clone()),
-                Handshake::Certificates(chain) if *direction == Direction::ToClient => {
-                    self.certificate = chain.first().map(certificate);
-                }
-                _ => {}
-            },
-            TlsEvent::Established { resumed, .. } => {
-                self.established = true;
-                self.resumed = resumed.or(self.resumed);
-            }
-            TlsEvent::Unfinished { step, .. } => self.unfinished = Some(step.clone()),
-            TlsEvent::Alert(alert) => {
-                if let Some((_, description)) = alert.level_description {
-                    self.last_alert = Some(alert_name(description).to_string());
-                }
-            }
-            TlsEvent::Started(_) | TlsEvent::Record(_) | TlsEvent::Broken { .. } => {}
-        }
-    }
-}
-
-fn certificate(certificate: &Certificate) -> CertificateFacts {
-    CertificateFacts {
-        subject: certificate.subject.clone(),
-        issuer: certificate.issuer.clone(),
-        names: certificate.names.clone(),
-        not_valid_before: iso(certificate.not_before),
-        not_valid_after: iso(certificate.not_after),
-        fingerprint: certificate.fingerprint.clone(),
-        problems: certificate.problems.iter().map(problem_name).collect(),
-    }
-}
-
-fn problem_name(problem: &CertificateProblem) -> &'static str {
-    match problem {
-        CertificateProblem::Expired => "expired",
-        CertificateProblem::NotYetValid => "not yet valid",
-        CertificateProblem::NameMismatch(_) => "name mismatch",
-        CertificateProblem::SelfSigned => "self-signed",
-        CertificateProblem::Unreadable(_) => "unreadable",
-    }
-}
-
-/// As indexes and JSON have it.
-pub fn client_known(known: ClientKnown) -> &'static str {
-    match known {
-        ClientKnown::Syn => "syn",
-        ClientKnown::SynAck => "syn-ack",
-        ClientKnown::Guessed => "guessed",
-    }
-}
-
-/// As indexes and JSON have it.
-pub fn end_name(reason: CloseReason) -> &'static str {
-    match reason {
-        CloseReason::Fin => "fin",
-        CloseReason::Reset(Direction::ToServer) => "reset by client",
-        CloseReason::Reset(Direction::ToClient) => "reset by server",
-        CloseReason::Reused => "reused",
-        CloseReason::Timeout => "timeout",
-        CloseReason::Evicted => "evicted",
-        CloseReason::CaptureEnd => "end of capture",
-    }
-}
-
-/// As indexes and JSON have it.
-pub fn gap_reason(reason: GapReason) -> &'static str {
-    match reason {
-        GapReason::Lost => "lost",
-        GapReason::Snaplen => "snaplen",
-        GapReason::Bound => "bound",
-    }
-}
-
-/// As indexes and JSON have it.
-pub fn protocol_name(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Smtp => "smtp",
-        Protocol::Lmtp => "lmtp",
-        Protocol::Pop3 => "pop3",
-        Protocol::Imap => "imap",
-        Protocol::ManageSieve => "managesieve",
-    }
-}
-
-/// As indexes and JSON have it.
-pub fn starttls_name(outcome: &StarttlsOutcome) -> &'static str {
-    match outcome {
-        StarttlsOutcome::OfferedNotUsed => "offered, not used",
-        StarttlsOutcome::Stripped(_) => "stripped",
-        StarttlsOutcome::Refused(_) => "refused",
-        StarttlsOutcome::Accepted { .. } => "accepted",
-        StarttlsOutcome::AcceptedNoTls => "accepted, no TLS follows",
-        StarttlsOutcome::AcceptedNothing => "accepted, nothing follows",
     }
 }

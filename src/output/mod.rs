@@ -3,12 +3,16 @@
 mod clock;
 mod console;
 mod escape;
+mod facts;
 mod files;
 mod hex;
 mod index;
+mod json;
 mod name;
 mod palette;
+mod session;
 mod store;
+mod summary;
 mod totals;
 mod words;
 
@@ -16,6 +20,9 @@ pub use clock::{Clock, TimeStyle};
 pub use console::{Body, Console, ConsoleOptions, Show, TlsStyle};
 pub use escape::Unprintable;
 pub use files::{Files, FilesOptions, Rotation};
+pub use json::Json;
 pub use name::{Namer, TemplateError};
 pub use palette::Palette;
+pub use session::MailTotals;
+pub use summary::{Summary, SummaryOptions};
 pub use totals::Totals;

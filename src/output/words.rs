@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 
 use super::escape::escaped;
-use super::index::protocol_name;
+use super::facts::protocol_name;
 use crate::decode::Endpoint;
 use crate::event::{Connection, Direction};
 use crate::mail::{Auth, ImplicitMismatch, MailEvent, MailWarning, Reply, Starttls, StarttlsOutcome};
@@ -118,11 +118,12 @@ fn outcome(connection: &Connection, starttls: &Starttls) -> Option<Words> {
         // The marker where TLS starts says it.
         StarttlsOutcome::Accepted { .. } => return None,
         StarttlsOutcome::OfferedNotUsed => "STARTTLS was offered and not used".to_owned(),
-        StarttlsOutcome::Stripped(instead) => format!(
-            "STARTTLS was stripped on the way: the server\u{2019}s offer reads {}",
-            escaped(instead)
-        )
-        .replace('\u{2019}', "'"),
+        StarttlsOutcome::Stripped(instead) => {
+            format!(
+                "STARTTLS was stripped on the way: the server's offer reads {}",
+                escaped(instead)
+            )
+        }
         StarttlsOutcome::Refused(reply) => format!("STARTTLS refused: {}", quoted(reply)),
         StarttlsOutcome::AcceptedNoTls => "STARTTLS accepted, but what follows is not TLS".to_owned(),
         StarttlsOutcome::AcceptedNothing => "STARTTLS accepted, but nothing follows".to_owned(),
@@ -135,7 +136,25 @@ fn outcome(connection: &Connection, starttls: &Starttls) -> Option<Words> {
     })
 }
 
-fn warning(warning: &MailWarning) -> String {
+/// One word for programs.
+pub fn warning_name(warning: &MailWarning) -> &'static str {
+    match warning {
+        MailWarning::BareLf => "bare_lf",
+        MailWarning::BareCr => "bare_cr",
+        MailWarning::Smuggling(_) => "smuggling",
+        MailWarning::CommandInjection { .. } => "command_injection",
+        MailWarning::ResponseInjection { .. } => "response_injection",
+        MailWarning::PlaintextAfterTls => "plaintext_after_tls",
+        MailWarning::TlsWithoutStarttls => "tls_without_starttls",
+        MailWarning::ImplicitMismatch(_) => "implicit_mismatch",
+        MailWarning::EarlyTalker => "early_talker",
+        MailWarning::ClearTextAuth => "clear_text_auth",
+        MailWarning::Malformed(_) => "malformed",
+    }
+}
+
+/// A sentence on what is odd.
+pub fn warning(warning: &MailWarning) -> String {
     match warning {
         MailWarning::BareLf => "line ended by LF alone".to_owned(),
         MailWarning::BareCr => "CR without LF".to_owned(),

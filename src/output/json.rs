@@ -1,0 +1,395 @@
+//! `--json`: one object an event, one event a line. The schema is in docs/json.md; names are Zeek's where it has
+//! them, and `v` counts up when a field changes its meaning.
+
+use std::io::Write;
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::clock::iso;
+use super::facts::{
+    CertificateFacts, TlsFacts, client_known, conn_state, end_name, gap_reason, protocol_name, starttls_name,
+};
+use super::session::reply_text;
+use super::words;
+use crate::event::{Closing, Connection, Direction, Event, Sink, SinkError, TcpNote};
+use crate::mail::{MailEvent, Protocol, StarttlsOutcome, Transaction};
+use crate::time::Timestamp;
+use crate::tls::{Handshake, TlsEvent, alert_name, version_name};
+
+/// Version of the schema.
+const SCHEMA: u32 = 1;
+
+/// Output waits for so many bytes, unless the source has nothing at hand.
+const WRITE_AT: usize = 64 << 10;
+
+/// What is remembered of a connection for its later events.
+#[derive(Debug, Default)]
+struct Memory {
+    protocol: Option<Protocol>,
+    helo: Option<String>,
+    tls: Option<Box<TlsFacts>>,
+    told_tls: bool,
+}
+
+/// Events as JSON Lines.
+#[derive(Debug)]
+pub struct Json<W> {
+    writer: W,
+    /// What to call `writer` in an error.
+    name: String,
+    out: Vec<u8>,
+    memory: Vec<Option<Box<Memory>>>,
+}
+
+/// What every object begins with.
+#[derive(Serialize)]
+struct Line<'a> {
+    v: u32,
+    event: &'a str,
+    ts: f64,
+    uid: String,
+    #[serde(rename = "id.orig_h")]
+    orig_h: std::net::IpAddr,
+    #[serde(rename = "id.orig_p")]
+    orig_p: u16,
+    #[serde(rename = "id.resp_h")]
+    resp_h: std::net::IpAddr,
+    #[serde(rename = "id.resp_p")]
+    resp_p: u16,
+    #[serde(flatten)]
+    fields: Map<String, Value>,
+}
+
+/// Seconds since 1970, as Zeek has them.
+fn seconds(time: Timestamp) -> f64 {
+    // Microseconds are what a double holds of today's times.
+    (time.nanos() / 1000) as f64 / 1e6
+}
+
+fn from(direction: Direction) -> &'static str {
+    match direction {
+        Direction::ToServer => "client",
+        Direction::ToClient => "server",
+    }
+}
+
+/// The fields of an object, those without value left out.
+fn fields(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map.into_iter().filter(|(_, value)| !value.is_null()).collect(),
+        _ => Map::new(),
+    }
+}
+
+impl<W: Write> Json<W> {
+    /// Writes to `writer`, which should not buffer; `name` is for errors.
+    pub fn new(writer: W, name: String) -> Self {
+        Self {
+            writer,
+            name,
+            out: Vec::new(),
+            memory: Vec::new(),
+        }
+    }
+
+    fn tell(
+        &mut self,
+        connection: &Connection,
+        event: &str,
+        time: Timestamp,
+        value: Value,
+    ) -> Result<(), SinkError> {
+        let line = Line {
+            v: SCHEMA,
+            event,
+            ts: seconds(time),
+            uid: format!("C{:x}.{}", connection.first_time.nanos(), connection.id),
+            orig_h: connection.client.address,
+            orig_p: connection.client.port,
+            resp_h: connection.server.address,
+            resp_p: connection.server.port,
+            fields: fields(value),
+        };
+        serde_json::to_writer(&mut self.out, &line)
+            .map_err(|error| SinkError::io(self.name.clone(), error.into()))?;
+        self.out.push(b'\n');
+        if self.out.len() >= WRITE_AT {
+            self.write_out()
+        } else {
+            Ok(())
+        }
+    }
+
+    fn write_out(&mut self) -> Result<(), SinkError> {
+        let written = self.writer.write_all(&self.out);
+        self.out.clear();
+        written.map_err(|source| SinkError::io(self.name.clone(), source))
+    }
+
+    fn memory(&mut self, connection: &Connection) -> &mut Memory {
+        let slot = connection.slot as usize;
+        if self.memory.len() <= slot {
+            self.memory.resize_with(slot + 1, || None);
+        }
+        // The slot is there: it was made one line above.
+        match self.memory.get_mut(slot) {
+            Some(place) => place.get_or_insert_default(),
+            None => unreachable!("a slot that was just made"),
+        }
+    }
+
+    fn mail(&mut self, connection: &Connection, event: &MailEvent) -> Result<(), SinkError> {
+        let protocol = self.memory(connection).protocol.map(protocol_name);
+        match event {
+            MailEvent::Protocol { time, protocol, sure } => {
+                self.memory(connection).protocol = Some(*protocol);
+                let value = json!({"service": protocol_name(*protocol), "sure": sure});
+                self.tell(connection, "protocol", *time, value)
+            }
+            MailEvent::Command(command) => {
+                if matches!(command.verb.as_str(), "EHLO" | "HELO" | "LHLO") {
+                    self.memory(connection).helo = Some(command.argument.clone());
+                }
+                let tag = (!command.tag.is_empty()).then_some(&command.tag);
+                let value = json!({
+                    "service": protocol, "offset": command.offset, "tag": tag,
+                    "command": command.verb, "argument": command.argument,
+                });
+                self.tell(connection, "command", command.time, value)
+            }
+            MailEvent::Reply(reply) => {
+                let value = json!({
+                    "service": protocol, "offset": reply.offset, "code": reply.code, "lines": reply.lines,
+                    "answers": reply.answers, "latency": reply.latency.map(|latency| latency.as_secs_f64()),
+                });
+                self.tell(connection, "reply", reply.time, value)
+            }
+            MailEvent::Auth(auth) => {
+                let value = json!({
+                    "service": protocol, "mechanism": auth.mechanism, "user": auth.user, "accepted": auth.accepted,
+                });
+                self.tell(connection, "auth", auth.time, value)
+            }
+            MailEvent::Transaction(mail) => {
+                let memory = self.memory(connection);
+                let value = transaction(mail, memory.helo.as_deref(), memory.tls.is_some());
+                self.tell(connection, "smtp", mail.time, value)
+            }
+            MailEvent::Starttls(starttls) => {
+                let mut value = json!({
+                    "service": protocol_name(starttls.protocol), "outcome": starttls_name(&starttls.outcome),
+                });
+                let more = match &starttls.outcome {
+                    StarttlsOutcome::Stripped(instead) => json!({"instead": instead}),
+                    StarttlsOutcome::Refused(reply) => json!({"last_reply": reply_text(reply)}),
+                    StarttlsOutcome::Accepted {
+                        client_offset,
+                        server_offset,
+                    } => {
+                        json!({"client_offset": client_offset, "server_offset": server_offset})
+                    }
+                    _ => Value::Null,
+                };
+                if let (Value::Object(value), Value::Object(more)) = (&mut value, more) {
+                    value.extend(more);
+                }
+                self.tell(connection, "starttls", starttls.time, value)
+            }
+            MailEvent::Warning {
+                time,
+                direction,
+                offset,
+                warning,
+            } => {
+                let value = json!({
+                    "service": protocol, "from": from(*direction), "offset": offset,
+                    "warning": words::warning_name(warning), "text": words::warning(warning),
+                });
+                self.tell(connection, "warning", *time, value)
+            }
+        }
+    }
+
+    fn tls(&mut self, connection: &Connection, event: &TlsEvent) -> Result<(), SinkError> {
+        let memory = self.memory(connection);
+        match (event, &mut memory.tls) {
+            (TlsEvent::Started(started), tls) => *tls = Some(Box::new(TlsFacts::started(started))),
+            (_, Some(tls)) => tls.event(event),
+            (_, None) => {}
+        }
+        match event {
+            TlsEvent::Started(started) => {
+                let [client, server] = started.offsets;
+                let how = memory.tls.as_ref().map(|tls| tls.how);
+                let value = json!({"how": how, "client_offset": client, "server_offset": server});
+                self.tell(connection, "tls", started.time, value)
+            }
+            TlsEvent::Handshake {
+                time,
+                message: Handshake::ClientHello(hello),
+                ..
+            } => {
+                let versions: Vec<_> = hello
+                    .versions
+                    .iter()
+                    .map(|version| version_name(*version))
+                    .collect();
+                let value = json!({
+                    "server_name": hello.sni, "versions": versions, "ciphers": hello.cipher_count,
+                    "alpn": hello.alpn, "curves": hello.groups, "post_quantum": hello.post_quantum,
+                    "resumption_offered": hello.resumption_offered, "sslv2": hello.sslv2,
+                });
+                self.tell(connection, "client_hello", *time, value)
+            }
+            TlsEvent::Handshake {
+                time,
+                direction,
+                message: Handshake::Certificates(chain),
+            } => {
+                let chain: Vec<_> = chain.iter().map(CertificateFacts::of).collect();
+                self.tell(
+                    connection,
+                    "certificates",
+                    *time,
+                    json!({"from": from(*direction), "chain": chain}),
+                )
+            }
+            TlsEvent::Alert(alert) => {
+                let (level, description) = alert.level_description.unzip();
+                let value = json!({
+                    "from": from(alert.direction), "level": level, "description": description,
+                    "name": description.map(alert_name), "encrypted": alert.level_description.is_none(),
+                });
+                self.tell(connection, "alert", alert.time, value)
+            }
+            TlsEvent::Established { time, .. } | TlsEvent::Unfinished { time, .. } => {
+                memory.told_tls = true;
+                let facts = memory
+                    .tls
+                    .as_deref()
+                    .and_then(|tls| serde_json::to_value(tls).ok());
+                self.tell(connection, "ssl", *time, facts.unwrap_or_default())
+            }
+            TlsEvent::Broken {
+                time,
+                direction,
+                offset,
+                reason,
+            } => {
+                let value = json!({"from": from(*direction), "offset": offset, "text": reason});
+                self.tell(connection, "tls_broken", *time, value)
+            }
+            TlsEvent::Record(_) | TlsEvent::Handshake { .. } => Ok(()),
+        }
+    }
+
+    fn close(&mut self, connection: &Connection, closing: &Closing) -> Result<(), SinkError> {
+        let memory = self
+            .memory
+            .get_mut(connection.slot as usize)
+            .and_then(Option::take)
+            .unwrap_or_default();
+        // TLS whose handshake was seen neither to end nor to fail.
+        if let Some(tls) = memory.tls.as_deref().filter(|_| !memory.told_tls) {
+            let facts = serde_json::to_value(tls).unwrap_or_default();
+            self.tell(connection, "ssl", closing.last_time, facts)?;
+        }
+        let [client, server] = &closing.totals;
+        let service = memory
+            .protocol
+            .map(protocol_name)
+            .or(memory.tls.as_ref().map(|_| "ssl"));
+        let value = json!({
+            "service": service,
+            "duration": closing.last_time.since(connection.first_time).as_secs_f64(),
+            "orig_bytes": client.bytes, "resp_bytes": server.bytes,
+            "orig_pkts": client.packets, "resp_pkts": server.packets,
+            "missed_bytes": client.gap_bytes.saturating_add(server.gap_bytes),
+            "conn_state": conn_state(closing), "end": end_name(closing.reason), "handshake": closing.handshake,
+            "orig_retransmissions": client.retransmissions, "resp_retransmissions": server.retransmissions,
+            "orig_conflicts": client.conflicts, "resp_conflicts": server.conflicts,
+            "orig_duplicate_captures": client.duplicate_captures,
+            "resp_duplicate_captures": server.duplicate_captures,
+        });
+        self.tell(connection, "close", closing.last_time, value)
+    }
+}
+
+/// Zeek's smtp.log.
+fn transaction(mail: &Transaction, helo: Option<&str>, tls: bool) -> Value {
+    let header = |name: &str| {
+        mail.headers
+            .iter()
+            .find(|(field, _)| field == name)
+            .map(|(_, value)| value.as_str())
+    };
+    let recipients: Vec<_> = mail.recipients.iter().map(|(to, _)| to).collect();
+    let codes: Vec<_> = mail.recipients.iter().map(|(_, code)| code).collect();
+    json!({
+        "trans_depth": mail.depth, "helo": helo, "mailfrom": mail.mail_from, "rcptto": recipients,
+        "rcptto_codes": codes, "rcptto_count": mail.recipient_count,
+        "date": header("date"), "from": header("from"), "to": header("to"), "cc": header("cc"),
+        "reply_to": header("reply-to"), "msg_id": header("message-id"), "in_reply_to": header("in-reply-to"),
+        "subject": header("subject"), "user_agent": header("user-agent").or_else(|| header("x-mailer")),
+        "last_reply": mail.reply.as_ref().map(reply_text), "accepted": mail.accepted, "size": mail.size, "tls": tls,
+    })
+}
+
+impl<W: Write> Sink for Json<W> {
+    fn event(&mut self, connection: &Connection, event: &Event<'_>) -> Result<(), SinkError> {
+        match event {
+            Event::Opened => {
+                let value = json!({
+                    "client_known": client_known(connection.client_known), "vlan": connection.vlan,
+                    "start": iso(connection.first_time),
+                });
+                self.tell(connection, "connection", connection.first_time, value)
+            }
+            Event::Gap {
+                direction,
+                offset,
+                len,
+                time,
+                reason,
+            } => {
+                let value = json!({
+                    "from": from(*direction), "offset": offset, "len": len, "reason": gap_reason(*reason),
+                });
+                self.tell(connection, "gap", *time, value)
+            }
+            Event::Note {
+                direction,
+                time,
+                note: TcpNote::Conflict { offset, len },
+            } => self.tell(
+                connection,
+                "conflict",
+                *time,
+                json!({"from": from(*direction), "offset": offset, "len": len}),
+            ),
+            Event::Cut {
+                direction,
+                offset,
+                time,
+            } => self.tell(
+                connection,
+                "cut",
+                *time,
+                json!({"from": from(*direction), "offset": offset}),
+            ),
+            Event::Mail(event) => self.mail(connection, event),
+            Event::Tls(event) => self.tls(connection, event),
+            Event::Closed(closing) => self.close(connection, closing),
+            Event::Data { .. } | Event::Note { .. } | Event::End { .. } => Ok(()),
+        }
+    }
+
+    fn flush(&mut self) -> Result<(), SinkError> {
+        self.write_out()
+    }
+
+    fn finish(&mut self) -> Result<(), SinkError> {
+        self.write_out()
+    }
+}

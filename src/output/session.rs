@@ -1,0 +1,165 @@
+//! A mail session as one thing: what was said in it that decides, gathered from events as they come.
+
+use std::fmt;
+
+use indicatif::HumanCount;
+
+use super::facts::{TlsFacts, end_name, starttls_name};
+use crate::event::{CloseReason, Closing, Connection, Direction, Event};
+use crate::mail::{MailEvent, Protocol, Reply, StarttlsOutcome};
+use crate::tls::TlsEvent;
+
+/// Ports of mail: what happens on them is a mail session even where no word of it can be read.
+const PORTS: [u16; 9] = [25, 110, 143, 465, 587, 993, 995, 2525, 4190];
+
+/// Characters kept of a text from the wire.
+const KEPT: usize = 200;
+
+/// What is known of a session.
+#[derive(Debug, Default)]
+pub struct Session {
+    pub protocol: Option<Protocol>,
+    /// EHLO, HELO or LHLO name.
+    pub helo: Option<String>,
+    /// User, and whether the server took them.
+    pub auth: Option<(Option<String>, Option<bool>)>,
+    pub tls: Option<Box<TlsFacts>>,
+    pub starttls: Option<&'static str>,
+    /// Of the first mail.
+    pub mail_from: Option<String>,
+    /// First recipient of the first mail, and how many recipients there were in all mails.
+    pub recipient: Option<String>,
+    pub recipients: u64,
+    pub mails: u64,
+    pub accepted: u64,
+    pub refused: u64,
+    /// Bytes of all mails.
+    pub size: u64,
+    /// The reply that decided the last mail; without a mail, the last refusal, or the last reply.
+    pub reply: Option<String>,
+    /// That reply is for a mail, or a refusal.
+    decisive: bool,
+}
+
+fn kept(text: &str) -> String {
+    text.chars().take(KEPT).collect()
+}
+
+/// `250 2.0.0 Ok: queued as 4F2`, as one line.
+pub fn reply_text(reply: &Reply) -> String {
+    let lines = reply
+        .lines
+        .iter()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(" ");
+    kept(format!("{} {lines}", reply.code).trim_end())
+}
+
+impl Session {
+    /// Takes what an event tells.
+    pub fn event(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Mail(event) => self.mail_event(event),
+            Event::Tls(event) => match (event, &mut self.tls) {
+                (TlsEvent::Started(started), _) => self.tls = Some(Box::new(TlsFacts::started(started))),
+                (_, Some(tls)) => tls.event(event),
+                (_, None) => {}
+            },
+            _ => {}
+        }
+    }
+
+    fn mail_event(&mut self, event: &MailEvent) {
+        match event {
+            MailEvent::Protocol { protocol, .. } => self.protocol = Some(*protocol),
+            MailEvent::Command(command) if matches!(command.verb.as_str(), "EHLO" | "HELO" | "LHLO") => {
+                self.helo = Some(kept(&command.argument));
+            }
+            MailEvent::Reply(reply) => {
+                let refusal =
+                    reply.code.starts_with(['4', '5', '-']) || matches!(reply.code.as_str(), "NO" | "BAD");
+                if refusal || !self.decisive {
+                    self.reply = Some(reply_text(reply));
+                    self.decisive |= refusal;
+                }
+            }
+            MailEvent::Auth(auth) => self.auth = Some((auth.user.as_deref().map(kept), auth.accepted)),
+            MailEvent::Transaction(mail) => {
+                self.mails += 1;
+                self.accepted += u64::from(mail.accepted == Some(true));
+                self.refused += u64::from(mail.accepted == Some(false));
+                self.size = self.size.saturating_add(mail.size);
+                self.recipients += u64::from(mail.recipient_count);
+                if self.mails == 1 {
+                    self.mail_from = mail.mail_from.as_deref().map(kept);
+                    self.recipient = mail.recipients.first().map(|(to, _)| kept(to));
+                }
+                if let Some(reply) = &mail.reply {
+                    self.reply = Some(reply_text(reply));
+                    self.decisive = true;
+                }
+            }
+            MailEvent::Starttls(starttls) => {
+                self.starttls = Some(starttls_name(&starttls.outcome));
+                if let StarttlsOutcome::Refused(reply) = &starttls.outcome {
+                    self.reply = Some(reply_text(reply));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether this was mail, by what was said, or by the port where nothing can be read.
+    pub fn is_mail(&self, connection: &Connection) -> bool {
+        self.protocol.is_some() || PORTS.contains(&connection.server.port)
+    }
+
+    /// How it ended, in a word or two.
+    pub fn end(closing: &Closing) -> &'static str {
+        let [client, server] = &closing.totals;
+        match closing.reason {
+            CloseReason::Reset(Direction::ToClient) if client.syn && !server.syn => "refused",
+            _ if client.syn && !server.syn && server.packets == 0 => "no answer",
+            reason => end_name(reason),
+        }
+    }
+}
+
+/// Counts of mail for the end of a run.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct MailTotals {
+    sessions: u64,
+    with_tls: u64,
+    accepted: u64,
+    refused: u64,
+}
+
+impl MailTotals {
+    /// Counts a session that is over.
+    pub fn add(&mut self, session: &Session) {
+        self.sessions += 1;
+        self.with_tls += u64::from(session.tls.is_some());
+        self.accepted += session.accepted;
+        self.refused += session.refused;
+    }
+}
+
+impl fmt::Display for MailTotals {
+    /// Nothing where there was no mail.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.sessions == 0 {
+            return Ok(());
+        }
+        let s = if self.sessions == 1 { "" } else { "s" };
+        write!(
+            f,
+            "{} mail session{s}: {} with TLS, {} without; mails: {} accepted, {} refused",
+            HumanCount(self.sessions),
+            HumanCount(self.with_tls),
+            HumanCount(self.sessions - self.with_tls),
+            HumanCount(self.accepted),
+            HumanCount(self.refused)
+        )
+    }
+}

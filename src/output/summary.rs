@@ -1,0 +1,318 @@
+//! One line a mail session, as a table: written as sessions end, so that it works live and in little memory.
+
+use std::io::Write;
+
+use super::clock::{iso, utc};
+use super::escape::escaped;
+use super::palette::Palette;
+use super::session::{MailTotals, Session};
+use super::words::endpoint;
+use crate::event::{Closing, Connection, Direction, Event, Kind, Sink, SinkError};
+
+/// How the table looks.
+#[derive(Debug, Clone, Default)]
+pub struct SummaryOptions {
+    /// Columns that it may take; `None` is full values, however wide.
+    pub width: Option<usize>,
+    /// Colours.
+    pub palette: Palette,
+    /// What is cut ends in `…` rather than `~`.
+    pub unicode: bool,
+}
+
+/// A column: what it is called, how narrow it may be, how wide it wants to be, and when it gives way (the
+/// highest number first).
+struct Column {
+    name: &'static str,
+    least: usize,
+    most: usize,
+    gives_way: u8,
+}
+
+const fn column(name: &'static str, least: usize, most: usize, gives_way: u8) -> Column {
+    Column {
+        name,
+        least,
+        most,
+        gives_way,
+    }
+}
+
+/// In the order in which they stand.
+const COLUMNS: [Column; 12] = [
+    column("TIME", 8, 8, 0),
+    column("CLIENT", 12, 21, 1),
+    column("SERVER", 12, 21, 2),
+    column("EHLO", 8, 28, 9),
+    column("AUTH", 8, 26, 8),
+    column("TLS", 8, 44, 4),
+    column("FROM", 8, 32, 5),
+    column("TO", 8, 36, 6),
+    column("SIZE", 6, 8, 7),
+    column("REPLY", 8, 60, 3),
+    column("SECONDS", 7, 9, 10),
+    column("END", 6, 15, 11),
+];
+
+/// Between columns.
+const SPACE: usize = 2;
+
+/// The table.
+#[derive(Debug)]
+pub struct Summary<W> {
+    /// `None` only counts.
+    writer: Option<W>,
+    options: SummaryOptions,
+    totals: MailTotals,
+    /// Width of each column, 0 for one that gave way.
+    widths: [usize; COLUMNS.len()],
+    sessions: Vec<Option<Box<Session>>>,
+    headed: bool,
+    out: Vec<u8>,
+}
+
+impl<W: Write> Summary<W> {
+    /// A table on `writer`, which should not buffer; without one sessions are only counted.
+    pub fn new(writer: Option<W>, options: SummaryOptions) -> Self {
+        let widths = options.width.map_or([usize::MAX; COLUMNS.len()], widths);
+        let (sessions, out) = Default::default();
+        Self {
+            writer,
+            options,
+            totals: MailTotals::default(),
+            widths,
+            sessions,
+            headed: false,
+            out,
+        }
+    }
+
+    /// Counts so far.
+    pub fn totals(&self) -> MailTotals {
+        self.totals
+    }
+
+    fn row(&mut self, connection: &Connection, closing: &Closing, session: &Session) {
+        if !std::mem::replace(&mut self.headed, true) {
+            let names: [String; COLUMNS.len()] =
+                std::array::from_fn(|at| COLUMNS.get(at).map_or("", |c| c.name).to_owned());
+            let start = self.options.palette.marker().to_vec();
+            self.cells(&start, &names);
+        }
+        let wide = self.options.width.is_none();
+        let text = |value: Option<&str>| value.map_or_else(|| "-".to_owned(), escaped);
+        let time = if wide {
+            iso(connection.first_time)
+        } else {
+            utc(connection.first_time).format("%H:%M:%S").to_string()
+        };
+        let auth = session.auth.as_ref().map(|(user, accepted)| {
+            let outcome = match accepted {
+                Some(true) => "ok",
+                Some(false) => "REFUSED",
+                None => "?",
+            };
+            format!("{outcome} {}", user.as_deref().unwrap_or(""))
+                .trim_end()
+                .to_owned()
+        });
+        let more = |first: &Option<String>, count: u64| {
+            let first = first
+                .as_deref()
+                .map(|first| if first.is_empty() { "<>" } else { first });
+            let first = first.unwrap_or("-");
+            if count > 1 {
+                format!("{} +{}", escaped(first), count - 1)
+            } else {
+                escaped(first)
+            }
+        };
+        let size = if session.mails > 0 {
+            session.size.to_string()
+        } else {
+            "-".to_owned()
+        };
+        let cells = [
+            time,
+            endpoint(connection.client),
+            endpoint(connection.server),
+            text(session.helo.as_deref()),
+            text(auth.as_deref()),
+            tls(session),
+            more(&session.mail_from, session.mails),
+            more(&session.recipient, session.recipients),
+            size,
+            text(session.reply.as_deref()),
+            format!(
+                "{:.3}",
+                closing.last_time.since(connection.first_time).as_secs_f64()
+            ),
+            Session::end(closing).to_owned(),
+        ];
+        let kind = match session.reply.as_deref().and_then(|reply| reply.bytes().next()) {
+            Some(b'4') => Kind::TransientReply,
+            Some(b'5' | b'-' | b'N' | b'B') => Kind::PermanentReply,
+            _ => Kind::Plain,
+        };
+        let start = match kind {
+            Kind::Plain => Vec::new(),
+            kind => self.options.palette.text(Direction::ToClient, kind).to_vec(),
+        };
+        self.cells(&start, &cells);
+    }
+
+    /// A line of cells; `start` colours it.
+    fn cells(&mut self, start: &[u8], cells: &[String; COLUMNS.len()]) {
+        let mut line = String::new();
+        let mut pad = 0;
+        for (cell, width) in cells.iter().zip(self.widths) {
+            if width == 0 {
+                continue;
+            }
+            line.extend(std::iter::repeat_n(' ', pad));
+            let len = cell.chars().count();
+            if len <= width {
+                line.push_str(cell);
+                pad = if width == usize::MAX {
+                    SPACE
+                } else {
+                    width - len + SPACE
+                };
+            } else {
+                line.extend(cell.chars().take(width - 1));
+                line.push(if self.options.unicode { '…' } else { '~' });
+                pad = SPACE;
+            }
+        }
+        if start.is_empty() {
+            self.out.extend_from_slice(line.as_bytes());
+        } else {
+            self.out.extend_from_slice(start);
+            self.out.extend_from_slice(line.as_bytes());
+            self.out.extend_from_slice(self.options.palette.end());
+        }
+        self.out.push(b'\n');
+    }
+}
+
+/// What became of TLS.
+fn tls(session: &Session) -> String {
+    let Some(tls) = &session.tls else {
+        return session
+            .starttls
+            .map_or_else(|| "none".to_owned(), |outcome| format!("none: {outcome}"));
+    };
+    let version = tls.version.as_deref().unwrap_or("TLS");
+    let cipher = tls.cipher.as_deref().unwrap_or("");
+    let unfinished = if tls.unfinished.is_some() {
+        "UNFINISHED "
+    } else {
+        ""
+    };
+    format!("{unfinished}{} {version} {cipher}", tls.how)
+        .trim_end()
+        .to_owned()
+}
+
+/// Widths within `width`: columns give way until the least widths fit, the rest share what is left.
+fn widths(width: usize) -> [usize; COLUMNS.len()] {
+    let mut widths = COLUMNS.map(|column| column.least);
+    let total = |widths: &[usize]| {
+        widths
+            .iter()
+            .filter(|width| **width > 0)
+            .map(|width| width + SPACE)
+            .sum::<usize>()
+    };
+    let mut order: Vec<usize> = (0..COLUMNS.len()).collect();
+    order.sort_by_key(|at| COLUMNS.get(*at).map_or(0, |column| u8::MAX - column.gives_way));
+    for at in order.iter().take(COLUMNS.len() - 2) {
+        if total(&widths) <= width + SPACE {
+            break;
+        }
+        if let Some(place) = widths.get_mut(*at) {
+            *place = 0;
+        }
+    }
+    // Those that want most get most of what is left.
+    let wants: Vec<usize> = widths
+        .iter()
+        .zip(&COLUMNS)
+        .map(|(width, column)| if *width > 0 { column.most - column.least } else { 0 })
+        .collect();
+    let wanted = wants.iter().sum::<usize>();
+    let left = (width + SPACE).saturating_sub(total(&widths)).min(wanted);
+    for (place, want) in widths.iter_mut().zip(&wants) {
+        *place += want * left / wanted.max(1);
+    }
+    widths
+}
+
+impl<W: Write> Sink for Summary<W> {
+    fn event(&mut self, connection: &Connection, event: &Event<'_>) -> Result<(), SinkError> {
+        let slot = connection.slot as usize;
+        match event {
+            Event::Mail(_) | Event::Tls(_) => {
+                if self.sessions.len() <= slot {
+                    self.sessions.resize_with(slot + 1, || None);
+                }
+                if let Some(place) = self.sessions.get_mut(slot) {
+                    place.get_or_insert_default().event(event);
+                }
+            }
+            Event::Closed(closing) => {
+                let session = self
+                    .sessions
+                    .get_mut(slot)
+                    .and_then(Option::take)
+                    .unwrap_or_default();
+                if session.is_mail(connection) {
+                    self.totals.add(&session);
+                    if self.writer.is_some() {
+                        self.row(connection, closing, &session);
+                    }
+                }
+            }
+            _ => {}
+        }
+        if self.out.len() > 64 << 10 {
+            self.flush()
+        } else {
+            Ok(())
+        }
+    }
+
+    fn flush(&mut self) -> Result<(), SinkError> {
+        let written = self
+            .writer
+            .as_mut()
+            .map_or(Ok(()), |writer| writer.write_all(&self.out));
+        self.out.clear();
+        written.map_err(|source| SinkError::io("standard output", source))
+    }
+
+    fn finish(&mut self) -> Result<(), SinkError> {
+        self.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_fits_every_width() {
+        for width in 30..300 {
+            let widths = widths(width);
+            let shown: Vec<_> = widths.iter().filter(|width| **width > 0).collect();
+            let total = shown.iter().copied().sum::<usize>() + SPACE * (shown.len() - 1);
+            assert!(total <= width, "{total} > {width}: {widths:?}");
+        }
+        assert!(
+            widths(400)
+                .iter()
+                .zip(&COLUMNS)
+                .all(|(width, column)| *width == column.most)
+        );
+    }
+}
