@@ -70,6 +70,9 @@ pub fn run(config: &Config) -> Result<bool, RunError> {
             Run::new(config, &signals, filter, link_type, SNAPLEN)?.all(source, |_| None)
         }
         Input::Live(options) => {
+            if LiveSource::must_wait(options) {
+                say(config, &format!("waiting for {}", options.interface));
+            }
             // libpcap filters in the kernel; what it lets through needs no second look.
             let source = LiveSource::open(options, &config.filter, signals.stop.clone())?;
             let none = Filter::compile("", &[])?;
@@ -260,6 +263,7 @@ impl<'c> Run<'c> {
         mut source: S,
         live: impl Fn(&S) -> Option<crate::capture::LiveStats>,
     ) -> Result<bool, RunError> {
+        self.writer = self.writer.map(|writer| writer.nanoseconds(source.nanoseconds()));
         let outcome = self.read(&mut source, &live).and_then(|()| self.finish());
         self.bar.finish_and_clear();
         self.warnings(&mut source);

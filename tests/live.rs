@@ -37,14 +37,14 @@ enum Ended {
 }
 
 /// Packets as (number sent by `namespace::send`, bytes captured, seconds from the wire to here), until the end, or
-/// until nothing came for 300 ms.
+/// until nothing came for half a second.
 fn collect(source: &mut LiveSource, payload: usize) -> (Vec<(u32, usize, f64)>, Ended) {
     let mut packets = Vec::new();
-    let mut idle = 0;
+    let mut last = Instant::now();
     let ended = loop {
         match source.next() {
             Ok(Next::Packet(packet)) => {
-                idle = 0;
+                last = Instant::now();
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as i64;
                 let number = packet
                     .captured
@@ -53,8 +53,8 @@ fn collect(source: &mut LiveSource, payload: usize) -> (Vec<(u32, usize, f64)>, 
                 let age = (now - packet.time.nanos()) as f64 / 1e9;
                 packets.push((number.map_or(0, u32::from_be_bytes), packet.captured.len(), age));
             }
-            Ok(Next::Idle(_)) if idle == 2 => break Ended::Quiet,
-            Ok(Next::Idle(_)) => idle += 1,
+            Ok(Next::Idle(_)) if last.elapsed() > Duration::from_millis(500) => break Ended::Quiet,
+            Ok(Next::Idle(_)) => {}
             Ok(Next::End) => break Ended::End,
             Err(error) => break Ended::Error(error),
         }

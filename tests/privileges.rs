@@ -259,7 +259,7 @@ fn received(source: &mut LiveSource, port: u16) -> usize {
     assert!(matches!(source.next(), Ok(Next::Idle(_))));
     send(port, 0..10, 100);
     let (mut count, mut idle) = (0, 0);
-    while idle < 3 {
+    while idle < 5 {
         match source.next().unwrap() {
             Next::Packet(_) => count += 1,
             Next::Idle(_) => idle += 1,

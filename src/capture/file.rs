@@ -41,6 +41,7 @@ pub struct FileSource {
     /// Files to come, the next one last.
     waiting: Vec<Waiting>,
     link_types: Vec<LinkType>,
+    nanoseconds: bool,
     warnings: Vec<String>,
     /// Bytes of files done, and of all, where all lengths are known.
     done: u64,
@@ -57,6 +58,7 @@ impl FileSource {
     /// [`CaptureError::Io`] and [`CaptureError::Broken`], naming the file.
     pub fn open(paths: &[PathBuf]) -> Result<Self, CaptureError> {
         let mut link_types = Vec::new();
+        let mut nanoseconds = false;
         let mut total = Some(0);
         let mut warnings = Vec::new();
         let mut files = Vec::new();
@@ -73,6 +75,7 @@ impl FileSource {
                 open.look_ahead()
             };
             link_types.extend(open.format.link_types());
+            nanoseconds |= open.format.nanoseconds();
             let waiting = if index < OPEN_AT_ONCE {
                 Waiting::Open(Box::new(open))
             } else {
@@ -96,6 +99,7 @@ impl FileSource {
             current: None,
             waiting,
             link_types,
+            nanoseconds,
             warnings,
             done: 0,
             total,
@@ -162,6 +166,10 @@ impl Source for FileSource {
             self.warnings.push(format!("{}: {oddity}", open.path.display()));
         }
         std::mem::take(&mut self.warnings)
+    }
+
+    fn nanoseconds(&self) -> bool {
+        self.nanoseconds
     }
 
     fn progress(&self) -> Option<(u64, u64)> {

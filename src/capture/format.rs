@@ -167,6 +167,20 @@ impl Format {
         }
     }
 
+    /// Whether the headers so far promise times finer than microseconds.
+    pub(super) fn nanoseconds(&self) -> bool {
+        match self {
+            Self::Pcap(pcap) => pcap.unit == 1,
+            Self::Pcapng(pcapng) => pcapng
+                .interfaces
+                .iter()
+                .any(|interface| match interface.resolution {
+                    Resolution::Decimal(digits) => digits > 6,
+                    Resolution::Binary(digits) => digits > 20,
+                }),
+        }
+    }
+
     /// Link types that the headers so far name.
     pub(super) fn link_types(&self) -> Vec<LinkType> {
         match self {

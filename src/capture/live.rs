@@ -19,7 +19,10 @@ use crate::time::Timestamp;
 /// Bytes of packets that wait for the program while a terminal or disk is slow.
 const RING: usize = 64 << 20;
 
-/// `Next::Idle` comes so often when nothing else does.
+/// `Next::Idle` comes so long after the last packet, so that what it brought is flushed …
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// … and then so often.
 const IDLE: Duration = Duration::from_millis(100);
 
 /// The thread looks so often whether it is to stop.
@@ -93,6 +96,8 @@ pub struct LiveSource {
     shared: Arc<Shared>,
     interface: String,
     warnings: Vec<String>,
+    /// `Idle` was the last that was given.
+    paused: bool,
     ended: bool,
 }
 
@@ -107,20 +112,17 @@ impl LiveSource {
     /// [`CaptureError::Filter`]; [`CaptureError::Live`] naming the interface, with what to do about it.
     pub fn open(options: &LiveOptions, filter: &str, stop: Arc<AtomicBool>) -> Result<Self, CaptureError> {
         let mut warnings = Vec::new();
+        if Self::must_wait(options) {
+            warnings.push(format!("{}: capturing since it came", options.interface));
+        }
         let device = loop {
-            match interfaces::presence(&options.interface) {
-                Some((Presence::Missing | Presence::Down, _)) if options.wait => {
-                    if warnings.is_empty() {
-                        eprintln!("flowdump: waiting for {}", options.interface);
-                        warnings.push(format!("{}: capturing since it came", options.interface));
-                    }
-                    if stop.load(Ordering::Relaxed) {
-                        break None;
-                    }
-                    std::thread::sleep(ABSENCE);
-                }
-                _ => break Some(Device::open(options, filter)?),
+            if !Self::must_wait(options) {
+                break Some(Device::open(options, filter)?);
             }
+            if stop.load(Ordering::Relaxed) {
+                break None;
+            }
+            std::thread::sleep(ABSENCE);
         };
         let (filler, drainer) = ring(RING);
         let shared = Arc::<Shared>::default();
@@ -143,19 +145,26 @@ impl LiveSource {
             shared,
             interface,
             warnings,
+            paused: false,
             ended,
         })
+    }
+
+    /// Whether [`open`](Self::open) will wait for the interface: say so before.
+    pub fn must_wait(options: &LiveOptions) -> bool {
+        let absent = || {
+            matches!(
+                interfaces::presence(&options.interface),
+                Some((Presence::Missing | Presence::Down, _))
+            )
+        };
+        options.wait && absent()
     }
 
     /// What packets begin with. With `wait` an interface that comes back may begin them otherwise: each packet
     /// has its own.
     pub fn link_type(&self) -> LinkType {
         self.link_type
-    }
-
-    /// Whether times are finer than microseconds.
-    pub fn nanoseconds(&self) -> bool {
-        super::device::NANOSECONDS
     }
 
     /// What became of the packets so far, at most a quarter of a second old; exact after the end.
@@ -211,10 +220,13 @@ impl Source for LiveSource {
         }
         self.begin()?;
         while !self.drainer.advance() {
-            match self.drainer.receive(IDLE) {
+            match self.drainer.receive(if self.paused { IDLE } else { PAUSE }) {
                 Received::Packets => {}
                 Received::Warning(sentence) => self.warnings.push(sentence),
-                Received::Nothing => return Ok(Next::Idle(now())),
+                Received::Nothing => {
+                    self.paused = true;
+                    return Ok(Next::Idle(now()));
+                }
                 Received::End => {
                     self.end();
                     return Ok(Next::End);
@@ -229,11 +241,16 @@ impl Source for LiveSource {
                 }
             }
         }
+        self.paused = false;
         Ok(self.drainer.packet().map_or(Next::End, Next::Packet))
     }
 
     fn take_warnings(&mut self) -> Vec<String> {
         std::mem::take(&mut self.warnings)
+    }
+
+    fn nanoseconds(&self) -> bool {
+        super::device::NANOSECONDS
     }
 }
 

@@ -80,6 +80,11 @@ pub trait Source {
         Vec::new()
     }
 
+    /// Whether times are finer than microseconds, as far as is known before the first packet.
+    fn nanoseconds(&self) -> bool {
+        false
+    }
+
     /// Bytes read and bytes in all, where both are known, for the progress bar.
     fn progress(&self) -> Option<(u64, u64)> {
         None

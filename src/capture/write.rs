@@ -275,6 +275,14 @@ impl PacketWriter {
     }
 }
 
+/// However the run ends.
+impl Drop for PacketWriter {
+    fn drop(&mut self) {
+        self.write_header();
+        let _ = self.flush();
+    }
+}
+
 fn create(path: &Path) -> Result<File, WriteError> {
     let opened = OpenOptions::new()
         .write(true)
@@ -354,6 +362,12 @@ mod tests {
             writer.write(&packet(5, &[42; 1000])).unwrap();
             writer.finish().unwrap();
             assert_eq!(read(&path), [(time, 42)]);
+            assert_eq!(
+                FileSource::open(std::slice::from_ref(&path))
+                    .unwrap()
+                    .nanoseconds(),
+                nanoseconds
+            );
         }
     }
 

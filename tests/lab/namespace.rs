@@ -1,4 +1,5 @@
 //! A network namespace for the calling thread, gone with it: what a test does there, nobody else sees.
+#![allow(dead_code)] // Not every test program uses all of it.
 
 use std::net::{IpAddr, UdpSocket};
 use std::process::Command;
