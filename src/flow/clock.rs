@@ -60,9 +60,9 @@ impl Clock {
         self.now.unwrap_or_default()
     }
 
-    /// What packets would say now.
-    pub(super) fn packet_time(&self) -> Timestamp {
-        self.now() - self.shift
+    /// What packets would say at that time.
+    pub(super) fn packet_time(&self, at: Timestamp) -> Timestamp {
+        at - self.shift
     }
 }
 
@@ -103,6 +103,6 @@ mod tests {
         assert_eq!(clock.advance(at(2_000)), at(10_000), "one packet may be mistaken");
         assert_eq!(clock.advance(at(2_001)), at(10_000), "two agree: this is now");
         assert_eq!(clock.advance(at(2_005)), at(10_004));
-        assert_eq!(clock.packet_time(), at(2_005));
+        assert_eq!(clock.packet_time(clock.now()), at(2_005));
     }
 }

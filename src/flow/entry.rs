@@ -98,6 +98,13 @@ impl Active {
     /// Memory accounted for the box itself.
     pub(super) const COST: usize = size_of::<Self>();
 
+    /// Whether nothing more is to be expected than late segments.
+    pub(super) fn over(&self) -> bool {
+        let [zero, one] = &self.streams;
+        let over = |stream: &Stream, peer: &Stream| stream.ended() && (peer.ended() || !peer.seen());
+        self.reset.is_some() || over(zero, one) || over(one, zero)
+    }
+
     pub(super) fn stream(&self, side: usize) -> Option<&Stream> {
         self.streams.get(side)
     }

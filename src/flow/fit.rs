@@ -103,16 +103,20 @@ impl Entry {
         }
     }
 
-    /// Whether a side that reset the connection goes on speaking: then the reset was not its, or did not
-    /// arrive.
-    pub(super) fn survived_reset(&self, side: usize, segment: &Segment<'_>) -> bool {
-        self.state == State::Closing
-            && !segment.flags.has(Flags::RST)
-            && self.active().is_some_and(|active| {
-                active.reset == Some(side)
-                    && active
-                        .stream(side)
-                        .is_some_and(|stream| stream.ended() && stream.goes_on(segment))
-            })
+    /// Whether data for a connection that is over, but for late segments, shows that it is not, or that
+    /// there is another: its numbers are far from it, or a side that reset it goes on speaking (the reset
+    /// was not its, or did not arrive).
+    pub(super) fn outlived(&self, side: usize, segment: &Segment<'_>) -> bool {
+        if self.state != State::Closing || segment.payload_wire_len == 0 || segment.flags.has(Flags::RST) {
+            return false;
+        }
+        let Some((active, stream)) = self
+            .active()
+            .and_then(|active| Some((active, active.stream(side)?)))
+        else {
+            return false;
+        };
+        stream.distance(segment.seq).is_some_and(|far| far > NEAR)
+            || (active.reset == Some(side) && stream.ended() && stream.goes_on(segment))
     }
 }

@@ -3,6 +3,7 @@
 // Each test file is a crate of its own and uses some of this.
 #![allow(dead_code)]
 
+pub mod packets;
 pub mod replay;
 
 use std::io::Write;

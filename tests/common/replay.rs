@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use super::packets::Tcp;
 use flowdump::capture::{CaptureError, FileSource, Next, Packet, Source};
 use flowdump::decode::{DecodeOptions, Decoder, Segment};
 use flowdump::event::{
@@ -322,6 +323,19 @@ impl Spine {
             connections: self.watch.connections,
         }
     }
+}
+
+/// Segments through a table of its own, to the end.
+pub fn play<'t>(segments: impl IntoIterator<Item = &'t Tcp>) -> Replay {
+    play_into(Spine::default(), segments)
+}
+
+/// The same with options of its own.
+pub fn play_into<'t>(mut spine: Spine, segments: impl IntoIterator<Item = &'t Tcp>) -> Replay {
+    for segment in segments {
+        spine.segment(&segment.segment());
+    }
+    spine.finish()
 }
 
 impl Replay {

@@ -33,9 +33,9 @@ impl Stream {
         self.progress(options, out)
     }
 
-    /// Where the stream begins, for want of a SYN: at what is held.
+    /// Where the stream begins, for want of a SYN: at what is held, or at a FIN that is all there is.
     pub(super) fn settle_at_held(&mut self) {
-        if let (None, Some(first)) = (self.start, self.held.first()) {
+        if let (None, Some(first)) = (self.start, self.held.first().or(self.fin)) {
             self.settle(first);
         }
     }
@@ -52,12 +52,7 @@ impl Stream {
         }
         if self.start.is_none() {
             let due = self.waiting.map(|since| since + options.start_hold);
-            if self.held.is_empty() {
-                // A FIN is all that was seen.
-                if let Some(fin) = self.fin {
-                    self.settle(fin);
-                }
-            } else if due.is_some_and(|due| due > out.now) {
+            if due.is_some_and(|due| due > out.now) {
                 self.due = due;
                 return Ok(());
             }
@@ -118,10 +113,17 @@ impl Stream {
 
     fn finish_at_fin(&mut self, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
         if self.fin == Some(self.next) && !self.ended && self.start.is_some() {
-            self.ended = true;
-            out.end(EndHow::Fin)?;
+            self.end(EndHow::Fin, out)?;
         }
         Ok(())
+    }
+
+    /// Nothing follows: what still waits was none of it.
+    fn end(&mut self, how: EndHow, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
+        self.ended = true;
+        let dropped = self.held.drop_from(self.next);
+        self.outside(dropped, out)?;
+        out.end(how)
     }
 
     /// Whether a reset from this side fits what is known of its sequence numbers (RFC 9293,
@@ -150,8 +152,7 @@ impl Stream {
         self.totals.reset = true;
         let all_came = self.held.is_empty() && self.offset_of(seq).is_none_or(|at| at <= self.next);
         if all_came && !self.ended {
-            self.ended = true;
-            out.end(EndHow::Reset)?;
+            self.end(EndHow::Reset, out)?;
         }
         Ok(())
     }
@@ -180,8 +181,7 @@ impl Stream {
         }
         self.finish_at_fin(out)?;
         if self.totals.reset && !self.ended {
-            self.ended = true;
-            out.end(EndHow::Reset)?;
+            self.end(EndHow::Reset, out)?;
         }
         Ok(())
     }

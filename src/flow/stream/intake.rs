@@ -82,6 +82,9 @@ impl Stream {
             if self.fin.is_none() && self.plausible(end) && end >= self.next {
                 self.fin = Some(end);
                 self.highest = self.highest.max(end);
+                if self.start.is_none() {
+                    self.waiting.get_or_insert(out.now);
+                }
             }
         }
         self.sent = Some((segment.ack, segment.window));

@@ -154,7 +154,7 @@ impl FlowTable {
                 return Ok(false);
             }
             CloseReason::Reused
-        } else if entry.survived_reset(side, segment) {
+        } else if entry.outlived(side, segment) {
             entry.close_reason()
         } else {
             return Ok(false);

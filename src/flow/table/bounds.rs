@@ -68,20 +68,24 @@ impl FlowTable {
         let Some(Reverse((due, slot, id))) = self.deadlines.pop() else {
             return Ok(());
         };
-        let time = self.clock.packet_time();
-        let entry = self.slab.get_mut(slot).filter(|entry| entry.id == id);
+        let time = self.clock.packet_time(due);
+        let Some(entry) = self.slab.get_mut(slot).filter(|entry| entry.id == id) else {
+            return Ok(());
+        };
+        entry.touched = entry.touched.max(due);
         let Some(Active {
             identity,
             streams,
             deadline,
             ..
-        }) = entry.and_then(Entry::active_mut)
+        }) = entry.active_mut()
         else {
             return Ok(());
         };
         if *deadline != Some(due) {
             return Ok(());
         }
+        *deadline = None;
         for (side, stream) in streams.iter_mut().enumerate() {
             let mut out = Out {
                 identity,
@@ -93,12 +97,24 @@ impl FlowTable {
             };
             stream.progress(&self.options, &mut out)?;
         }
-        *deadline = streams.iter().filter_map(|stream| stream.due).min();
-        if let Some(due) = *deadline {
-            self.deadlines.push(Reverse((due, slot, id)));
-            self.due_at(due);
-        }
+        self.settle(slot);
         Ok(())
+    }
+
+    /// Notes when a connection's streams want to be asked. Deadlines that were put off or whose connections
+    /// are gone stay in the heap until they are due; it is cleaned before they outnumber the others.
+    pub(super) fn set_deadline(&mut self, due: Timestamp, slot: u32, id: u64) {
+        self.deadlines.push(Reverse((due, slot, id)));
+        self.due_at(due);
+        if self.deadlines.len() > 1024 + 2 * self.slab.len() {
+            let slab = &self.slab;
+            self.deadlines.retain(|Reverse((due, slot, id))| {
+                let entry = slab.get(*slot).filter(|entry| entry.id == *id);
+                entry
+                    .and_then(Entry::active)
+                    .is_some_and(|active| active.deadline == Some(*due))
+            });
+        }
     }
 
     /// Keeps to the bounds: what matters least goes first.

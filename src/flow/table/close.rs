@@ -13,7 +13,8 @@ impl FlowTable {
         reason: CloseReason,
         emit: &mut Emit<'_>,
     ) -> Result<(), SinkError> {
-        let (time, now) = (self.clock.packet_time(), self.clock.now());
+        let now = self.clock.now();
+        let time = self.clock.packet_time(now);
         let Some(entry) = self.slab.get_mut(slot) else {
             return Ok(());
         };

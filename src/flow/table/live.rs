@@ -1,13 +1,10 @@
 //! A segment for a connection that has its streams.
 
-use std::cmp::Reverse;
-
 use super::{Arrival, FlowTable};
 use crate::decode::{Flags, Segment};
 use crate::event::{ClientKnown, Emit, SinkError, TcpNote};
 use crate::flow::entry::{Active, Entry, Phase, State};
 use crate::flow::out::Out;
-use crate::flow::stream::Stream;
 
 /// Finished connections that wait for late segments, at the most.
 const LINGERING: usize = 4096;
@@ -30,15 +27,13 @@ impl FlowTable {
         if flags.has(Flags::SYN) && entry.isn.get(side).is_none() {
             late_syn(entry, slot, arrival);
         }
-        let id = entry.id;
         let client_isn = entry.isn.get(1 - side);
         let Some(Active {
             identity,
             streams,
             reset,
             handshake,
-            cost,
-            deadline,
+            ..
         }) = entry.active_mut()
         else {
             return Ok(());
@@ -88,24 +83,40 @@ impl FlowTable {
                 out.note(TcpNote::ResetIgnored)?;
             }
         }
-        let over = |stream: &Stream, peer: &Stream| stream.ended() && (peer.ended() || !peer.seen());
-        let closing = reset.is_some() || over(own, other) || over(other, own);
-        let due = own.due.into_iter().chain(other.due).min();
-        let new_cost = Active::COST + own.cost() + other.cost();
-        self.memory = (self.memory + new_cost).saturating_sub(*cost);
-        *cost = new_cost;
-        if let Some(due) = due.filter(|due| deadline.is_none_or(|set| *due < set)) {
-            *deadline = Some(due);
-            self.deadlines.push(Reverse((due, slot, id)));
-            self.due_at(due);
-        }
-        self.relist(slot, if closing { State::Closing } else { State::Active });
+        self.settle(slot);
         if self.list(State::Closing).len() > LINGERING
             && let Some(oldest) = self.list(State::Closing).first()
         {
             self.close_lingering(oldest, emit)?;
         }
         Ok(())
+    }
+
+    /// Brings the books up to date with what a connection's streams have become: memory, deadline, state.
+    pub(super) fn settle(&mut self, slot: u32) {
+        let Some(entry) = self.slab.get_mut(slot) else {
+            return;
+        };
+        let id = entry.id;
+        let Some(active) = entry.active_mut() else {
+            return;
+        };
+        let [zero, one] = &active.streams;
+        let cost = Active::COST + zero.cost() + one.cost();
+        self.memory = (self.memory + cost).saturating_sub(active.cost);
+        active.cost = cost;
+        let due = zero.due.into_iter().chain(one.due).min();
+        let sooner = due.filter(|due| active.deadline.is_none_or(|set| *due < set));
+        let state = if active.over() {
+            State::Closing
+        } else {
+            State::Active
+        };
+        if let Some(due) = sooner {
+            active.deadline = Some(due);
+            self.set_deadline(due, slot, id);
+        }
+        self.relist(slot, state);
     }
 
     /// A packet that was captured before in another scope.
