@@ -121,7 +121,7 @@ impl Tcp {
                 bytes.extend([0x45, 0]);
                 bytes.extend(length(20).to_be_bytes());
                 bytes.extend(self.ip_id.to_be_bytes());
-                bytes.extend((place / 8 | u16::from(more) << 13).to_be_bytes());
+                bytes.extend(((place / 8) | (u16::from(more) << 13)).to_be_bytes());
                 bytes.extend([self.ttl, 6, 0, 0]);
                 bytes.extend(source.octets());
                 bytes.extend(destination.octets());
