@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Parser, ValueEnum};
+use clap::{Parser, ValueEnum};
 
 const HEADING_INPUT: &str = "Input";
 const HEADING_OUTPUT: &str = "Output";
@@ -195,9 +195,9 @@ pub struct Args {
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
 
-    /// Say more; twice for more still
-    #[arg(short, long, action = ArgAction::Count)]
-    pub verbose: u8,
+    /// On the console also what TCP does: connections opened and closed, retransmissions, zero windows, …
+    #[arg(short, long)]
+    pub verbose: bool,
 
     /// Print completions for a shell and leave
     #[arg(long, value_name = "SHELL")]

@@ -317,6 +317,7 @@ fn console_options(args: &Args, here: &Surroundings) -> ConsoleOptions {
         },
         secrets: args.show_secrets,
         unicode: here.utf8,
+        verbose: args.verbose,
         patience: PATIENCE,
     }
 }

@@ -37,8 +37,17 @@ pub struct Session {
     pub size: u64,
     /// The reply that decided the last mail; without a mail, the last refusal, or the last reply.
     pub reply: Option<String>,
-    /// That reply is for a mail, or a refusal.
-    decisive: bool,
+    /// What `reply` is.
+    weight: Weight,
+}
+
+/// Which replies matter more than others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+enum Weight {
+    #[default]
+    Any,
+    Refusal,
+    Mail,
 }
 
 fn kept(text: &str) -> String {
@@ -79,9 +88,10 @@ impl Session {
             MailEvent::Reply(reply) => {
                 let refusal =
                     reply.code.starts_with(['4', '5', '-']) || matches!(reply.code.as_str(), "NO" | "BAD");
-                if refusal || !self.decisive {
+                let weight = if refusal { Weight::Refusal } else { Weight::Any };
+                if weight >= self.weight {
                     self.reply = Some(reply_text(reply));
-                    self.decisive |= refusal;
+                    self.weight = weight;
                 }
             }
             MailEvent::Auth(auth) => self.auth = Some((auth.user.as_deref().map(kept), auth.accepted)),
@@ -97,7 +107,7 @@ impl Session {
                 }
                 if let Some(reply) = &mail.reply {
                     self.reply = Some(reply_text(reply));
-                    self.decisive = true;
+                    self.weight = Weight::Mail;
                 }
             }
             MailEvent::Starttls(starttls) => {

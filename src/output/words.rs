@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use super::escape::escaped;
 use super::facts::protocol_name;
 use crate::decode::Endpoint;
-use crate::event::{Connection, Direction};
+use crate::event::{ClientKnown, Connection, Direction, TcpNote};
 use crate::mail::{Auth, ImplicitMismatch, MailEvent, MailWarning, Reply, Starttls, StarttlsOutcome};
 use crate::time::Timestamp;
 use crate::tls::{
@@ -33,8 +33,8 @@ pub struct Words {
     pub weight: Weight,
     /// Whose doing it is.
     pub direction: Direction,
-    /// When.
-    pub time: Timestamp,
+    /// When; `None` is the time of the last bytes.
+    pub time: Option<Timestamp>,
     /// The text, harmless.
     pub text: String,
 }
@@ -51,6 +51,33 @@ fn who(connection: &Connection) -> String {
         endpoint(connection.client),
         endpoint(connection.server)
     )
+}
+
+/// How a connection begins, for those who want to know.
+pub fn opened(client_known: ClientKnown) -> &'static str {
+    match client_known {
+        ClientKnown::Syn => "connection",
+        ClientKnown::SynAck => "connection, its SYN not seen",
+        ClientKnown::Guessed => {
+            "connection, its beginning not seen; who is the client is guessed from the ports"
+        }
+    }
+}
+
+/// What TCP does.
+pub fn note(note: &TcpNote) -> String {
+    match note {
+        TcpNote::Retransmission { offset, len } => format!("{len} bytes at byte {offset} retransmitted"),
+        TcpNote::DuplicateCapture => "packet captured twice".to_owned(),
+        TcpNote::OutOfOrder { offset, len } => format!("{len} bytes at byte {offset} before their turn"),
+        TcpNote::Conflict { offset, len } => {
+            format!("{len} bytes came again with other content, at byte {offset}; the first copy stands")
+        }
+        TcpNote::ZeroWindow => "window closed".to_owned(),
+        TcpNote::KeepAlive => "keep-alive".to_owned(),
+        TcpNote::ResetIgnored => "reset that does not fit, not believed".to_owned(),
+        TcpNote::OutsideStream { len } => format!("{len} bytes that fit nowhere in the stream"),
+    }
 }
 
 /// `454 4.7.0 TLS not available`.
@@ -72,7 +99,7 @@ pub fn mail(connection: &Connection, event: &MailEvent) -> Option<Words> {
         } => Some(Words {
             weight: Weight::Warning,
             direction: *direction,
-            time: *time,
+            time: Some(*time),
             text: warning(what),
         }),
         MailEvent::Protocol {
@@ -82,7 +109,7 @@ pub fn mail(connection: &Connection, event: &MailEvent) -> Option<Words> {
         } => Some(Words {
             weight: Weight::Remark,
             direction: Direction::ToServer,
-            time: *time,
+            time: Some(*time),
             text: format!(
                 "{}, as it seems: its beginning was not seen",
                 protocol_name(*protocol).to_uppercase()
@@ -108,7 +135,8 @@ fn authentication(auth: &Auth) -> Words {
     Words {
         weight: Weight::Remark,
         direction: Direction::ToServer,
-        time: auth.time,
+        // When its outcome is known, not when it began.
+        time: None,
         text: format!("AUTH {}{user}{outcome}", escaped(&auth.mechanism)),
     }
 }
@@ -131,7 +159,7 @@ fn outcome(connection: &Connection, starttls: &Starttls) -> Option<Words> {
     Some(Words {
         weight: Weight::Marker,
         direction: Direction::ToClient,
-        time: starttls.time,
+        time: Some(starttls.time),
         text: format!("{text}, {}", who(connection)),
     })
 }
@@ -195,7 +223,7 @@ pub fn tls(connection: &Connection, event: &TlsEvent, handshake: Option<(Timesta
             return Some(Words {
                 weight: Weight::Marker,
                 direction: Direction::ToServer,
-                time: started.time,
+                time: Some(started.time),
                 text: format!("TLS starts here: {}, {}", how(started), who(connection)),
             });
         }
@@ -227,7 +255,7 @@ pub fn tls(connection: &Connection, event: &TlsEvent, handshake: Option<(Timesta
             reason,
             ..
         } => (
-            Weight::Warning,
+            Weight::Remark,
             *direction,
             *time,
             format!("not TLS any more: {}", escaped(reason)),
@@ -237,7 +265,7 @@ pub fn tls(connection: &Connection, event: &TlsEvent, handshake: Option<(Timesta
     Some(Words {
         weight,
         direction,
-        time,
+        time: Some(time),
         text,
     })
 }
@@ -267,7 +295,7 @@ fn alert_words(alert: &Alert) -> Option<Words> {
     Some(Words {
         weight: if harmless { Weight::Remark } else { Weight::Warning },
         direction: alert.direction,
-        time: alert.time,
+        time: Some(alert.time),
         text: format!(
             "TLS alert, {level_text}, {} ({description})",
             alert_name(description)

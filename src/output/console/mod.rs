@@ -75,6 +75,8 @@ pub struct ConsoleOptions {
     pub secrets: bool,
     /// Markers may go beyond ASCII.
     pub unicode: bool,
+    /// Also what TCP does.
+    pub verbose: bool,
     /// An unfinished line is shown after this time.
     pub patience: Duration,
 }
@@ -167,7 +169,7 @@ impl<W: Write> Console<W> {
 
 impl<W: Write> Sink for Console<W> {
     fn event(&mut self, connection: &Connection, event: &Event<'_>) -> Result<(), SinkError> {
-        if matches!(event, Event::Opened) {
+        if matches!(event, Event::Opened) && !self.options.verbose {
             return Ok(());
         }
         let mut state = self.take(connection);
@@ -214,12 +216,9 @@ impl<W: Write> Sink for Console<W> {
             Event::Note {
                 direction,
                 time: at,
-                note: TcpNote::Conflict { offset, len },
+                note: note @ TcpNote::Conflict { .. },
             } => {
-                let text = format!(
-                    "{len} bytes came again with other content, at byte {offset}; the first copy stands"
-                );
-                page.remark(&state, *direction, *at, &text);
+                page.remark(&state, *direction, *at, &words::note(note));
             }
             Event::End {
                 direction,
@@ -245,7 +244,22 @@ impl<W: Write> Sink for Console<W> {
                     Ok(())
                 };
             }
-            Event::Opened | Event::Note { .. } => {}
+            Event::Note {
+                direction,
+                time: at,
+                note,
+            } if self.options.verbose => {
+                page.remark(&state, *direction, *at, &words::note(note));
+            }
+            Event::Opened => {
+                page.remark(
+                    &state,
+                    Direction::ToServer,
+                    connection.first_time,
+                    words::opened(connection.client_known),
+                );
+            }
+            Event::Note { .. } => {}
         }
         let id = state.id;
         for direction in Direction::BOTH {

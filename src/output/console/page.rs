@@ -8,6 +8,7 @@ use crate::event::{CloseReason, Closing, Connection, Direction, GapReason, Kind}
 use crate::mail::MailEvent;
 use crate::output::clock::Clock;
 use crate::output::escape::escape;
+use crate::output::facts::end_name;
 use crate::output::hex;
 use crate::output::words::{self, Weight, Words};
 use crate::time::Timestamp;
@@ -15,6 +16,9 @@ use crate::tls::TlsEvent;
 
 /// A line that goes on for longer than this is shown in parts.
 const LONGEST_LINE: usize = 16 << 10;
+
+/// Remarks that wait for the end of a line.
+const BEHIND: usize = 16;
 
 /// Whose bytes came last, and whether they ended a line; for raw output.
 pub(super) type Last = Option<(u64, Direction, bool)>;
@@ -40,6 +44,7 @@ impl Page<'_> {
         last: &mut Last,
     ) {
         state.shown = true;
+        state.last = time;
         if kind == Kind::Tls && self.options.tls != TlsStyle::Raw {
             return;
         }
@@ -145,7 +150,11 @@ impl Page<'_> {
         if keep {
             bytes.push(b'\r');
         }
-        state.line_mut(direction).bytes = bytes;
+        let line = state.line_mut(direction);
+        line.bytes = bytes;
+        for words in std::mem::take(&mut line.behind) {
+            self.words(state, &words);
+        }
     }
 
     /// Shows what there is of a line because the other side speaks, or time is up.
@@ -299,20 +308,32 @@ impl Page<'_> {
 
     fn say(&mut self, state: &mut State, words: Words) {
         self.finish_run(state);
-        for direction in Direction::BOTH {
-            self.finish_line(state, direction);
-        }
-        match words.weight {
-            Weight::Marker => self.marker(&words.text),
-            Weight::Remark => self.remark(state, words.direction, words.time, &words.text),
-            Weight::Warning => {
-                self.begin(state, words.direction, words.time);
-                self.out.extend_from_slice(self.options.palette.marker());
-                self.out.extend_from_slice(b"[warning: ");
-                self.out.extend_from_slice(words.text.as_bytes());
-                self.out.push(b']');
-                self.end();
+        if words.weight == Weight::Marker {
+            for direction in Direction::BOTH {
+                self.finish_line(state, direction);
             }
+            return self.marker(&words.text);
+        }
+        // A remark on a line that is not finished stands behind it.
+        let line = state.line_mut(words.direction);
+        if !line.bytes.is_empty() && line.behind.len() < BEHIND {
+            line.behind.push(words);
+        } else {
+            self.words(state, &words);
+        }
+    }
+
+    fn words(&mut self, state: &State, words: &Words) {
+        let time = words.time.unwrap_or(state.last);
+        if words.weight == Weight::Warning {
+            self.begin(state, words.direction, time);
+            self.out.extend_from_slice(self.options.palette.marker());
+            self.out.extend_from_slice(b"[warning: ");
+            self.out.extend_from_slice(words.text.as_bytes());
+            self.out.push(b']');
+            self.end();
+        } else {
+            self.remark(state, words.direction, time, &words.text);
         }
     }
 
@@ -392,14 +413,24 @@ impl Page<'_> {
             if !bytes.is_empty() {
                 self.line(state, direction, time, kind, &bytes, true);
             }
+            for words in std::mem::take(&mut state.line_mut(direction).behind) {
+                self.words(state, &words);
+            }
             self.unfold(state, direction);
         }
         let [client, server] = &closing.totals;
         let text = match closing.reason {
-            _ if state.shown => return,
             CloseReason::Reset(Direction::ToClient) if client.syn && !server.syn => "connection refused",
-            CloseReason::Reset(_) => "connection reset, no data",
+            CloseReason::Reset(_) if !state.shown => "connection reset, no data",
             _ if client.syn && !server.syn && server.packets == 0 => "no answer to the SYN",
+            reason if self.options.verbose => {
+                return self.remark(
+                    state,
+                    Direction::ToServer,
+                    closing.last_time,
+                    &format!("closed: {}", end_name(reason)),
+                );
+            }
             _ => return,
         };
         self.remark(state, Direction::ToServer, closing.last_time, text);

@@ -1,6 +1,7 @@
 //! What the console knows of a connection: the lines it is in the middle of.
 
 use crate::event::{Direction, Kind};
+use crate::output::words::Words;
 use crate::time::Timestamp;
 
 /// The line that a direction is in.
@@ -16,6 +17,8 @@ pub(super) struct Line {
     pub(super) hidden: bool,
     /// It stands in the queue of lines to be looked after.
     pub(super) queued: bool,
+    /// What is to be said once the line is shown.
+    pub(super) behind: Vec<Words>,
     /// Lines of the message shown so far.
     pub(super) body_lines: u64,
     /// Lines left out since, their bytes, and the time of the first.
@@ -43,6 +46,8 @@ pub(super) struct State {
     pub(super) run_queued: bool,
     /// Time and bytes of handshake records since the last message.
     pub(super) handshake: [Option<(Timestamp, u64)>; 2],
+    /// Time of the last bytes of either direction.
+    pub(super) last: Timestamp,
     /// Something of it was shown.
     pub(super) shown: bool,
 }
