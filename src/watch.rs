@@ -334,6 +334,7 @@ impl Watch {
             out.warn(time, Direction::ToServer, 0, warning)?;
         }
         let mut session = Session::new(protocol, probe.from_start);
+        session.core().sure = sure;
         for (direction, kept) in probe.take_runs() {
             session.data(&mut kept.passed(direction), out)?;
         }

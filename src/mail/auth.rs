@@ -30,6 +30,13 @@ impl Attempt {
         }
     }
 
+    /// It begins with a name in clear.
+    pub(crate) fn of_user(time: Timestamp, mechanism: &[u8], user: &[u8]) -> Self {
+        let mut attempt = Self::new(time, mechanism);
+        attempt.auth.user = Some(text(user, MAX_USER));
+        attempt
+    }
+
     /// A line from the client: base64 of what the mechanism says. True if it carries a password in clear.
     pub(crate) fn response(&mut self, line: &[u8]) -> bool {
         self.responses = self.responses.saturating_add(1);

@@ -33,6 +33,18 @@ pub(crate) enum Flow {
     Tls,
 }
 
+/// Behind a gap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Skip {
+    /// All is read.
+    #[default]
+    No,
+    /// At its first byte: it may be the start of a line.
+    Look,
+    /// In the rest of a line whose start is missing.
+    Rest,
+}
+
 /// Shared state of a session.
 #[derive(Debug)]
 pub(crate) struct Core {
@@ -43,14 +55,18 @@ pub(crate) struct Core {
     pub(crate) kept: Option<Box<Kept>>,
     pub(crate) switch: Switch,
     pub(crate) auth: Option<Box<Attempt>>,
+    /// The greeting has been seen, or will not be.
+    pub(crate) greeted: bool,
     /// Where the client spoke first, if that was before the server did.
-    pub(crate) early: Option<(Timestamp, u64)>,
+    early: Option<(Timestamp, u64)>,
+    /// Whether the protocol is certain.
+    pub(crate) sure: bool,
     /// Bytes were seen, by direction.
     pub(crate) seen: [bool; 2],
     /// Bytes are missing, by direction: what they held is not known.
-    pub(crate) gapped: [bool; 2],
-    /// The rest of a line whose start is missing.
-    pub(crate) skip: [bool; 2],
+    gapped: [bool; 2],
+    /// Looking for the start of a line.
+    skip: [Skip; 2],
     /// Warnings given, once each and direction.
     warned: u8,
     reply: Option<Box<Replying>>,
@@ -73,10 +89,12 @@ impl Core {
             kept: None,
             switch: Switch::new(),
             auth: None,
+            greeted: true,
             early: None,
+            sure: false,
             seen: [false; 2],
             gapped: [false; 2],
-            skip: [false; 2],
+            skip: [Skip::No; 2],
             warned: 0,
             reply: None,
         }
@@ -88,6 +106,45 @@ impl Core {
             Direction::ToServer => client,
             Direction::ToClient => server,
         }
+    }
+
+    /// Notes who has spoken.
+    pub(crate) fn see(&mut self, input: &Input<'_>) {
+        let [client, server] = &mut self.seen;
+        match input.direction {
+            Direction::ToServer => {
+                if !*client && !*server && !self.greeted {
+                    self.early = Some((input.time(), input.offset()));
+                }
+                *client = true;
+            }
+            Direction::ToClient => *server = true,
+        }
+    }
+
+    /// The greeting has passed: says who did not wait for it, and that the protocol is certain now.
+    pub(crate) fn greet(&mut self, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
+        let Some((time, offset)) = self.early.take() else {
+            return Ok(());
+        };
+        if !std::mem::replace(&mut self.sure, true) {
+            let (protocol, sure) = (self.protocol, true);
+            out.mail(&MailEvent::Protocol { time, protocol, sure })?;
+        }
+        out.warn(time, Direction::ToServer, offset, MailWarning::EarlyTalker)
+    }
+
+    /// The server answers what the client said in clear text behind STARTTLS: there will be no TLS.
+    pub(crate) fn goes_on_in_clear(&self) -> bool {
+        let begun = Direction::BOTH
+            .iter()
+            .any(|direction| self.switch.has_begun(*direction));
+        self.switch.is_agreed() && self.kept_len() > 0 && !begun
+    }
+
+    /// Clear text of the server now would stand where its TLS should be.
+    pub(crate) fn server_injects(&self) -> bool {
+        self.switch.is_agreed() && !self.switch.has_begun(Direction::ToClient)
     }
 
     /// At the start of a line: whether TLS begins there instead.
@@ -133,35 +190,69 @@ impl Core {
         Ok(done.then(|| self.line(direction).take()))
     }
 
-    /// Passes the rest of a line on that nobody understands. True once it is over.
-    pub(crate) fn skip_line(
+    /// Behind a gap: finds the next start of a line. `None` where none is looked for (any more).
+    ///
+    /// What begins like a line of the protocol is one; the rest of anything else is passed on.
+    pub(crate) fn skip(
         &mut self,
         input: &mut Input<'_>,
-        kind: Kind,
+        begins: fn(&[u8]) -> Verdict,
         out: &mut Out<'_, '_>,
-    ) -> Result<(), SinkError> {
-        let n = Line::extent(input);
-        let done = input.rest().get(..n).is_some_and(|line| line.ends_with(b"\n"));
-        input.pass(n, kind, out)?;
-        if let (true, Some(skip)) = (done, self.skip.get_mut(input.direction.index())) {
-            *skip = false;
+    ) -> Result<Option<Flow>, SinkError> {
+        let index = input.direction.index();
+        let skip = self.skip.get(index).copied().unwrap_or_default();
+        let look = match skip {
+            Skip::No => return Ok(None),
+            Skip::Look => begins(input.rest()),
+            Skip::Rest => Verdict::No,
+        };
+        let next = match look {
+            Verdict::Yes => Skip::No,
+            Verdict::Unsure if !input.last => return Ok(Some(Flow::Hold)),
+            _ => {
+                let n = Line::extent(input);
+                let done = input.rest().get(..n).is_some_and(|line| line.ends_with(b"\n"));
+                let kind = match input.direction {
+                    Direction::ToServer => self.unknown_kind(),
+                    Direction::ToClient => Kind::Plain,
+                };
+                input.pass(n, kind, out)?;
+                if done { Skip::No } else { Skip::Rest }
+            }
+        };
+        if let Some(skip) = self.skip.get_mut(index) {
+            *skip = next;
         }
-        Ok(())
+        Ok((look != Verdict::Yes).then_some(Flow::Go))
     }
 
-    /// Whether the direction is within a line whose start is missing.
-    pub(crate) fn skips(&self, direction: Direction) -> bool {
-        self.skip.get(direction.index()).is_some_and(|skip| *skip)
+    /// What the client's bytes are called when they are not understood.
+    pub(crate) fn unknown_kind(&self) -> Kind {
+        if self.auth.is_some() {
+            Kind::Secret
+        } else {
+            Kind::Plain
+        }
+    }
+
+    /// The line in the making, cut short by a gap.
+    pub(crate) fn cut_line(&mut self, direction: Direction) -> Option<Line> {
+        Some(self.line(direction).take()).filter(|line| !line.is_empty())
+    }
+
+    /// Notes a gap.
+    pub(crate) fn gapped(&mut self, direction: Direction) {
+        if let Some(gapped) = self.gapped.get_mut(direction.index()) {
+            *gapped = true;
+        }
     }
 
     /// Notes a gap; the line in the making is lost.
     pub(crate) fn gap(&mut self, direction: Direction) {
         *self.line(direction) = Line::default();
-        if let Some(gapped) = self.gapped.get_mut(direction.index()) {
-            *gapped = true;
-        }
+        self.gapped(direction);
         if let Some(skip) = self.skip.get_mut(direction.index()) {
-            *skip = true;
+            *skip = Skip::Look;
         }
         if direction == Direction::ToClient {
             self.reply = None;
@@ -172,7 +263,7 @@ impl Core {
     pub(crate) fn restart(&mut self, direction: Direction) {
         *self.line(direction) = Line::default();
         if let Some(skip) = self.skip.get_mut(direction.index()) {
-            *skip = false;
+            *skip = Skip::No;
         }
         if direction == Direction::ToClient {
             self.reply = None;
@@ -270,6 +361,16 @@ impl Core {
         }
     }
 
+    /// Adds a line without a code to the reply in the making.
+    pub(crate) fn add_reply_line(&mut self, line: &Line, line_text: &[u8]) {
+        let code = self
+            .reply
+            .as_ref()
+            .map(|replying| replying.reply.code.clone())
+            .unwrap_or_default();
+        self.reply_line(line, code.as_bytes(), line_text);
+    }
+
     /// Whether a reply is in the making.
     pub(crate) fn is_replying(&self) -> bool {
         self.reply.is_some()
@@ -324,6 +425,26 @@ impl Core {
         }
         self.restart(direction);
         Ok(started)
+    }
+
+    /// Tells a reply of one line, beside the one that may be in the making.
+    pub(crate) fn single_reply(
+        &mut self,
+        line: &Line,
+        code: &[u8],
+        line_text: &[u8],
+        answers: Option<(&str, Timestamp)>,
+        out: &mut Out<'_, '_>,
+    ) -> Result<(), SinkError> {
+        let mut reply = Reply {
+            time: line.time,
+            offset: line.offset,
+            code: text(code, 16),
+            lines: vec![text(line_text, MAX_TEXT)],
+            answers: None,
+            latency: None,
+        };
+        self.tell_reply(&mut reply, answers, out)
     }
 
     /// Tells an authentication's outcome.

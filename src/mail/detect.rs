@@ -54,7 +54,8 @@ pub(crate) fn begins(direction: Direction, line: &[u8]) -> Verdict {
     }
 }
 
-fn server_begins(line: &[u8]) -> Verdict {
+/// Whether a server's line that begins so may be one of mail.
+pub(crate) fn server_begins(line: &[u8]) -> Verdict {
     match line {
         [] => Verdict::Unsure,
         [b'2'..=b'5', rest @ ..] => match rest {
@@ -219,6 +220,48 @@ fn is_imap(word: &[u8]) -> bool {
     VERBS
         .iter()
         .any(|verb| word.eq_ignore_ascii_case(verb.as_bytes()))
+}
+
+/// SMTP's commands.
+const SMTP: [&str; 21] = [
+    "EHLO", "HELO", "LHLO", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "NOOP", "QUIT", "VRFY", "EXPN", "HELP",
+    "AUTH", "STARTTLS", "XCLIENT", "XFORWARD", "ETRN", "TURN", "ATRN", "SEND",
+];
+
+/// POP3's commands.
+const POP3: [&str; 15] = [
+    "USER", "PASS", "APOP", "AUTH", "STLS", "CAPA", "STAT", "LIST", "RETR", "DELE", "NOOP", "RSET", "TOP",
+    "UIDL", "QUIT",
+];
+
+/// Whether a line that begins so is a command of SMTP, where it may be something else.
+pub(crate) fn begins_like_smtp(line: &[u8]) -> Verdict {
+    begins_with_word(line, &SMTP)
+}
+
+/// Whether a line that begins so is a command of POP3, where it may be something else.
+pub(crate) fn begins_like_pop3(line: &[u8]) -> Verdict {
+    begins_with_word(line, &POP3)
+}
+
+/// Whether a line that begins so is a command of IMAP or ManageSieve, where it may be something else.
+pub(crate) fn begins_like_imap(line: &[u8]) -> Verdict {
+    client_begins(line)
+}
+
+/// `Unsure` where the line is too short to tell.
+fn begins_with_word(line: &[u8], words: &[&str]) -> Verdict {
+    let mut verdict = Verdict::No;
+    for word in words {
+        let (head, after) = line.split_at(line.len().min(word.len()));
+        let same = head.eq_ignore_ascii_case(word.as_bytes().get(..head.len()).unwrap_or_default());
+        match after.first() {
+            Some(b' ' | b'\r' | b'\n' | b'\t') if same => return Verdict::Yes,
+            None if same => verdict = Verdict::Unsure,
+            _ => {}
+        }
+    }
+    verdict
 }
 
 /// Weighs both sides' first lines. `from_start`: nothing came before them.

@@ -29,6 +29,11 @@ impl Line {
         self.len == 0
     }
 
+    /// Whether it has not begun, and nobody has looked at what comes.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.len == 0 && !self.sniffed
+    }
+
     /// How much of `input` belongs to this line: to its line feed, or all.
     pub(crate) fn extent(input: &Input<'_>) -> usize {
         let rest = input.rest();

@@ -221,11 +221,6 @@ impl Probe {
 
     fn judge(&self) -> Judgement {
         let [client, server] = &self.sides;
-        match judge(client.evidence, server.evidence, self.hint, self.from_start) {
-            Judgement::Mail(protocol, _) if !matches!(protocol, Protocol::Smtp | Protocol::Lmtp) => {
-                Judgement::Not
-            }
-            judgement => judgement,
-        }
+        judge(client.evidence, server.evidence, self.hint, self.from_start)
     }
 }

@@ -3,7 +3,9 @@
 use crate::event::{Direction, SinkError};
 use crate::mail::Protocol;
 use crate::mail::core::{Core, Flow};
+use crate::mail::imap::Imap;
 use crate::mail::input::{Input, Out};
+use crate::mail::pop3::Pop3;
 use crate::mail::smtp::Smtp;
 use crate::time::Timestamp;
 
@@ -11,18 +13,27 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub(crate) enum Session {
     Smtp(Smtp),
+    Pop3(Pop3),
+    /// And ManageSieve.
+    Imap(Imap),
 }
 
 impl Session {
     /// `from_start`: the server's first bytes are its greeting.
     pub(crate) fn new(protocol: Protocol, from_start: bool) -> Self {
-        Self::Smtp(Smtp::new(protocol, from_start))
+        match protocol {
+            Protocol::Smtp | Protocol::Lmtp => Self::Smtp(Smtp::new(protocol, from_start)),
+            Protocol::Pop3 => Self::Pop3(Pop3::new(from_start)),
+            Protocol::Imap | Protocol::ManageSieve => Self::Imap(Imap::new(protocol, from_start)),
+        }
     }
 
     /// What all have in common.
     pub(crate) fn core(&mut self) -> &mut Core {
         match self {
             Self::Smtp(smtp) => &mut smtp.core,
+            Self::Pop3(pop3) => &mut pop3.core,
+            Self::Imap(imap) => &mut imap.core,
         }
     }
 
@@ -30,6 +41,8 @@ impl Session {
     pub(crate) fn data(&mut self, input: &mut Input<'_>, out: &mut Out<'_, '_>) -> Result<Flow, SinkError> {
         match self {
             Self::Smtp(smtp) => smtp.data(input, out),
+            Self::Pop3(pop3) => pop3.data(input, out),
+            Self::Imap(imap) => imap.data(input, out),
         }
     }
 
@@ -42,6 +55,14 @@ impl Session {
     ) -> Result<(), SinkError> {
         match self {
             Self::Smtp(smtp) => smtp.gap(direction, len, out),
+            Self::Pop3(pop3) => {
+                pop3.gap(direction, len);
+                Ok(())
+            }
+            Self::Imap(imap) => {
+                imap.gap(direction, len);
+                Ok(())
+            }
         }
     }
 
@@ -49,6 +70,8 @@ impl Session {
     pub(crate) fn plain_again(&mut self, direction: Direction) {
         match self {
             Self::Smtp(smtp) => smtp.plain_again(direction),
+            Self::Pop3(pop3) => pop3.plain_again(direction),
+            Self::Imap(imap) => imap.plain_again(direction),
         }
     }
 
@@ -56,6 +79,8 @@ impl Session {
     pub(crate) fn close(&mut self, time: Timestamp, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
         match self {
             Self::Smtp(smtp) => smtp.close(time, out),
+            Self::Pop3(pop3) => pop3.close(time, out),
+            Self::Imap(imap) => imap.close(time, out),
         }
     }
 }

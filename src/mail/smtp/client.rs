@@ -3,42 +3,17 @@
 use crate::event::{Direction, Kind, SinkError, Verdict};
 use crate::mail::MailWarning;
 use crate::mail::core::{Flow, HIDDEN, MAX_KEPT, command};
+use crate::mail::detect::begins_like_smtp;
 use crate::mail::input::{Input, Kept, Out};
 use crate::mail::line::{Line, split_word};
 use crate::mail::secret::in_auth;
+use crate::time::Timestamp;
 
-use super::body::{Body, Found};
-use super::{Mode, Smtp, What, Why};
-
-/// Commands that a line must begin with where a line may be something else.
-const VERBS: [&str; 21] = [
-    "EHLO", "HELO", "LHLO", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "NOOP", "QUIT", "VRFY", "EXPN", "HELP",
-    "AUTH", "STARTTLS", "XCLIENT", "XFORWARD", "ETRN", "TURN", "ATRN", "SEND",
-];
-
-/// Whether a line that begins so is a command; `Unsure` where it is too short to tell.
-pub(crate) fn begins_like_command(line: &[u8]) -> Verdict {
-    let mut verdict = Verdict::No;
-    for verb in VERBS {
-        let (head, after) = line.split_at(line.len().min(verb.len()));
-        let same = head.eq_ignore_ascii_case(verb.as_bytes().get(..head.len()).unwrap_or_default());
-        match after.first() {
-            Some(b' ' | b'\r' | b'\n' | b'\t') if same => return Verdict::Yes,
-            None if same => verdict = Verdict::Unsure,
-            _ => {}
-        }
-    }
-    verdict
-}
+use super::{Asked, Mode, Smtp, What, Why};
+use crate::mail::message::{Body, Found};
 
 impl Smtp {
     pub(super) fn client(&mut self, input: &mut Input<'_>, out: &mut Out<'_, '_>) -> Result<Flow, SinkError> {
-        if let [seen @ false, greeted] = &mut self.core.seen {
-            *seen = true;
-            if !*greeted && !self.greeted {
-                self.core.early = Some((input.time(), input.offset()));
-            }
-        }
         match self.mode {
             Mode::Body => self.message(input, out),
             Mode::Chunk { left, last } => self.chunk(left, last, input, out),
@@ -47,17 +22,10 @@ impl Smtp {
     }
 
     fn client_line(&mut self, input: &mut Input<'_>, out: &mut Out<'_, '_>) -> Result<Flow, SinkError> {
-        if self.core.skips(Direction::ToServer) {
-            let kind = if self.mode == Mode::Secret {
-                Kind::Secret
-            } else {
-                Kind::Plain
-            };
-            self.core.skip_line(input, kind, out)?;
-            return Ok(Flow::Go);
+        if let Some(flow) = self.core.skip(input, begins_like_smtp, out)? {
+            return Ok(flow);
         }
-        let line = self.core.line(Direction::ToServer);
-        if line.is_empty() && !line.sniffed {
+        if self.core.line(Direction::ToServer).is_fresh() {
             match self.look(input) {
                 Flow::Go => {}
                 flow => return Ok(flow),
@@ -73,6 +41,10 @@ impl Smtp {
             Mode::Commands | Mode::Lost => {
                 self.mode = Mode::Commands;
                 self.command(&line, out)?;
+            }
+            Mode::Undecided(Why::Auth) if self.known && self.core.seen == [true, false] => {
+                // Nobody answers (one side only), and the client has gone on.
+                self.understand_kept(Mode::Lost, out)?;
             }
             Mode::Undecided(_) => {
                 self.looks_like_body &= !matches!(line.text(), b".");
@@ -94,7 +66,7 @@ impl Smtp {
         }
         let looks_like_body = self.looks_like_body;
         if matches!(self.mode, Mode::Lost | Mode::Undecided(Why::Data | Why::Auth)) && !looks_like_body {
-            let verdict = begins_like_command(input.rest());
+            let verdict = begins_like_smtp(input.rest());
             if verdict == Verdict::Unsure && !input.last {
                 return Flow::Hold;
             }
@@ -112,7 +84,7 @@ impl Smtp {
             Mode::Undecided(Why::Data) if self.looks_like_body => Kind::Body,
             Mode::Undecided(Why::Auth) if !self.known => Kind::Secret,
             Mode::Undecided(Why::Starttls) if self.core.switch.is_agreed() => Kind::Injected,
-            Mode::Lost if !self.known => Kind::Plain,
+            Mode::Lost if !self.known => self.core.unknown_kind(),
             _ => Kind::Command,
         }
     }
@@ -186,20 +158,29 @@ impl Smtp {
     }
 
     /// The final dot has passed.
-    pub(super) fn end_message(
-        &mut self,
-        time: crate::time::Timestamp,
-        out: &mut Out<'_, '_>,
-    ) -> Result<(), SinkError> {
+    pub(super) fn end_message(&mut self, time: Timestamp, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
         self.mode = Mode::Commands;
         self.core.kept = None;
         self.core.restart(Direction::ToServer);
         let depth = self.mails.current(time, out)?;
         if let Some(body) = self.body.take() {
+            if body.gapped {
+                self.mode = Mode::Lost;
+            }
             self.mails.sent(*body);
         }
-        self.ask(".", time, What::Dot(depth, None));
-        Ok(())
+        let asked = Asked {
+            verb: ".".to_owned(),
+            time,
+            what: What::Dot(depth, None),
+        };
+        match self.early.pop_front() {
+            Some(reply) => self.consequence(asked, &reply, 0, out),
+            None => {
+                self.ask(asked);
+                Ok(())
+            }
+        }
     }
 
     pub(super) fn begin_chunk(&mut self, left: u64, last: bool) {
@@ -282,16 +263,14 @@ impl Smtp {
                 self.begin_body(out)?;
                 return self.client_gap(len, out);
             }
-            Mode::Secret => self.core.gap(Direction::ToServer),
-            Mode::Commands | Mode::Lost | Mode::Undecided(_) => {
+            Mode::Commands | Mode::Lost | Mode::Secret | Mode::Undecided(_) => {
                 self.core.gap(Direction::ToServer);
                 self.core.kept = None;
                 self.queue.clear();
                 self.mode = Mode::Lost;
             }
         }
-        let [gapped, _] = &mut self.core.gapped;
-        *gapped = true;
+        self.core.gapped(Direction::ToServer);
         Ok(())
     }
 

@@ -6,8 +6,8 @@ use crate::mail::input::Out;
 use crate::mail::line::{Line, split_word, text};
 use crate::mail::{Command, MailEvent, MailWarning, Protocol};
 
-use super::body::Body;
-use super::{Mode, Smtp, What, Why};
+use super::{Asked, Mode, Smtp, What, Why};
+use crate::mail::message::Body;
 
 /// Bytes of an address: RFC 5321, section 4.5.3.1, and some more.
 const MAX_ADDRESS: usize = 512;
@@ -51,10 +51,10 @@ impl Smtp {
             verb if verb.len() >= 4 && verb.bytes().all(|byte| byte == b'X') => What::Garbled,
             _ => What::Other,
         };
-        self.ask(&told.verb, line.time, what);
+        self.ask_as(told, what);
         match what {
             // Where nobody answers (one side only), what is asked for is taken as given.
-            What::Data(_) if self.core.seen == [true, false] && self.greeted => {
+            What::Data(_) if self.core.seen == [true, false] && self.core.greeted => {
                 self.body = Some(Box::new(Body::new()));
                 self.mode = Mode::Body;
             }
@@ -78,6 +78,19 @@ impl Smtp {
         Ok(())
     }
 
+    fn ask_as(&mut self, told: &Command, what: What) {
+        // Its reply came before it, behind that to a message: nobody waits.
+        if self.early.pop_front().is_some() && matches!(what, What::Ends(_) | What::Other) {
+            return;
+        }
+        self.early.clear();
+        self.ask(Asked {
+            verb: told.verb.clone(),
+            time: told.time,
+            what,
+        });
+    }
+
     /// BDAT n [LAST]: RFC 3030, section 2.
     fn bdat(
         &mut self,
@@ -89,7 +102,7 @@ impl Smtp {
         let (size, rest) = split_word(argument);
         let last = rest.eq_ignore_ascii_case(b"LAST");
         let depth = self.mails.current(line.time, out)?;
-        self.ask(&told.verb, line.time, What::Chunk(depth, last));
+        self.ask_as(told, What::Chunk(depth, last));
         let digits = !size.is_empty() && size.iter().all(u8::is_ascii_digit);
         let number = std::str::from_utf8(size).ok().and_then(|size| size.parse().ok());
         match number.filter(|_| digits) {

@@ -3,7 +3,6 @@
 //! Two line parsers and a queue of the commands that wait for their replies. Bytes of the client whose
 //! meaning a reply decides (behind DATA, AUTH, STARTTLS) are passed on at once, and understood when it comes.
 
-mod body;
 mod client;
 mod command;
 mod reply;
@@ -12,12 +11,12 @@ mod transaction;
 use std::collections::VecDeque;
 
 use crate::event::{Direction, SinkError};
-use crate::mail::Protocol;
 use crate::mail::core::{Core, Flow, MAX_QUEUE};
 use crate::mail::input::{Input, Out};
+use crate::mail::{Protocol, Reply};
 use crate::time::Timestamp;
 
-use body::Body;
+use crate::mail::message::Body;
 use transaction::Mails;
 
 /// How the client's bytes are read.
@@ -82,30 +81,33 @@ pub(crate) struct Smtp {
     known: bool,
     /// Behind DATA: the lines that come look like a message.
     looks_like_body: bool,
-    /// The greeting has been seen, or will not be.
-    greeted: bool,
     queue: VecDeque<Asked>,
     mails: Mails,
     body: Option<Box<Body>>,
+    /// Replies that came while a message passed.
+    early: VecDeque<Reply>,
 }
 
 impl Smtp {
     /// `from_start`: the server's first bytes are its greeting.
     pub(crate) fn new(protocol: Protocol, from_start: bool) -> Self {
+        let mut core = Core::new(protocol);
+        core.greeted = !from_start;
         Self {
-            core: Core::new(protocol),
+            core,
             mode: Mode::Commands,
             known: false,
             looks_like_body: false,
-            greeted: !from_start,
             queue: VecDeque::new(),
             mails: Mails::new(),
             body: None,
+            early: VecDeque::new(),
         }
     }
 
     /// Bytes of one direction.
     pub(crate) fn data(&mut self, input: &mut Input<'_>, out: &mut Out<'_, '_>) -> Result<Flow, SinkError> {
+        self.core.see(input);
         let step = match input.direction {
             Direction::ToServer => Self::client,
             Direction::ToClient => Self::server,
@@ -129,8 +131,12 @@ impl Smtp {
         match direction {
             Direction::ToServer => self.client_gap(len, out),
             Direction::ToClient => {
+                // A reply whose text alone is cut short is one (snaplen).
+                if let Some(line) = self.core.cut_line(direction) {
+                    self.reply_line(&line, out)?;
+                }
                 self.core.gap(direction);
-                self.greeted = true;
+                self.core.greeted = true;
                 self.queue.clear();
                 match self.mode {
                     Mode::Undecided(Why::Data) if self.looks_like_body => self.begin_body(out),
@@ -144,7 +150,7 @@ impl Smtp {
     pub(crate) fn plain_again(&mut self, direction: Direction) {
         self.core.restart(direction);
         self.core.switch.plain_again();
-        self.greeted = true;
+        self.core.greeted = true;
         if direction == Direction::ToServer {
             self.queue.clear();
             self.core.kept = None;
@@ -157,8 +163,14 @@ impl Smtp {
     pub(crate) fn close(&mut self, time: Timestamp, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
         let text = self.core.kept_len();
         self.core.switch.close(time, self.core.protocol, text, out)?;
-        if matches!(self.mode, Mode::Undecided(Why::Starttls)) {
-            self.understand_kept(Mode::Commands, out)?;
+        // Where nobody answered (one side only), what was asked for is taken as given.
+        let alone = self.core.seen == [true, false];
+        loop {
+            match self.mode {
+                Mode::Undecided(Why::Starttls) => self.understand_kept(Mode::Commands, out)?,
+                Mode::Undecided(Why::Data) if alone && self.core.kept_len() > 0 => self.begin_body(out)?,
+                _ => break,
+            }
         }
         self.core.tell_auth(None, out)?;
         if let (Mode::Body | Mode::Chunk { .. }, Some(body)) = (self.mode, self.body.take()) {
@@ -167,15 +179,11 @@ impl Smtp {
         self.mails.close(out)
     }
 
-    fn ask(&mut self, verb: &str, time: Timestamp, what: What) {
+    fn ask(&mut self, asked: Asked) {
         if self.queue.len() >= MAX_QUEUE {
             self.queue.pop_front();
         }
-        self.queue.push_back(Asked {
-            verb: verb.to_owned(),
-            time,
-            what,
-        });
+        self.queue.push_back(asked);
     }
 
     /// Reads what the client sent while nobody could tell what it was.

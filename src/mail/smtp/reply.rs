@@ -2,12 +2,16 @@
 
 use crate::event::{Direction, Kind, SinkError};
 use crate::mail::core::Flow;
+use crate::mail::detect::server_begins;
 use crate::mail::input::{Input, Out};
 use crate::mail::line::Line;
 use crate::mail::{MailWarning, Protocol, Reply};
 
 use super::transaction::is_refusal;
 use super::{Asked, Mode, Smtp, What, Why};
+
+/// Replies kept that came before what they answer.
+const MAX_EARLY: usize = 8;
 
 /// Code, whether the reply goes on behind this line, and the text.
 fn parse(line: &[u8]) -> Option<(&[u8], bool, &[u8])> {
@@ -25,26 +29,25 @@ fn parse(line: &[u8]) -> Option<(&[u8], bool, &[u8])> {
 
 impl Smtp {
     pub(super) fn server(&mut self, input: &mut Input<'_>, out: &mut Out<'_, '_>) -> Result<Flow, SinkError> {
-        let [_, seen] = &mut self.core.seen;
-        *seen = true;
-        if self.core.skips(Direction::ToClient) {
-            self.core.skip_line(input, Kind::Plain, out)?;
-            return Ok(Flow::Go);
+        if let Some(flow) = self.core.skip(input, server_begins, out)? {
+            // It may have been the end of a reply: to which command the next one belongs is not known.
+            if flow == Flow::Go {
+                self.queue.clear();
+            }
+            return Ok(flow);
         }
-        let line = self.core.line(Direction::ToClient);
-        if line.is_empty() && !line.sniffed {
+        if self.core.line(Direction::ToClient).is_fresh() {
             match self.core.tls(input) {
                 Flow::Go => {}
                 flow => return Ok(flow),
             }
             self.core.line(Direction::ToClient).sniffed = true;
-            // An answer to what the client said in clear behind STARTTLS: there will be no TLS.
-            if self.core.switch.is_agreed() && self.core.kept_len() > 0 && !self.begun() {
+            if self.core.goes_on_in_clear() {
                 self.core.switch.not_tls(input.time(), self.core.protocol, out)?;
                 self.understand_kept(Mode::Commands, out)?;
             }
         }
-        let injected = self.core.switch.is_agreed() && !self.core.switch.has_begun(Direction::ToClient);
+        let injected = self.core.server_injects();
         let first = match self.core.line(Direction::ToClient).bytes() {
             [] => input.rest().first(),
             [first, ..] => Some(first),
@@ -66,13 +69,7 @@ impl Smtp {
         Ok(Flow::Go)
     }
 
-    fn begun(&self) -> bool {
-        Direction::BOTH
-            .iter()
-            .any(|direction| self.core.switch.has_begun(*direction))
-    }
-
-    fn reply_line(&mut self, line: &Line, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
+    pub(super) fn reply_line(&mut self, line: &Line, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
         match parse(line.text()) {
             Some((code, more, text)) => {
                 self.core.reply_line(line, code, text);
@@ -91,7 +88,7 @@ impl Smtp {
         let Some((mut reply, end)) = self.core.take_reply() else {
             return Ok(());
         };
-        if !std::mem::replace(&mut self.greeted, true) {
+        if !std::mem::replace(&mut self.core.greeted, true) {
             return self.greeting(&mut reply, out);
         }
         self.end_lost_message(&reply, out)?;
@@ -105,9 +102,7 @@ impl Smtp {
 
     fn greeting(&mut self, reply: &mut Reply, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
         self.core.tell_reply(reply, None, out)?;
-        if let Some((time, offset)) = self.core.early.take() {
-            out.warn(time, Direction::ToServer, offset, MailWarning::EarlyTalker)?;
-        }
+        self.core.greet(out)?;
         let stars = |line: &String| line.bytes().filter(|byte| *byte == b'*').count() >= 4;
         if reply.code == "220" && reply.lines.iter().any(stars) {
             let words = "the greeting was garbled on its way, as firewalls do".to_owned();
@@ -152,7 +147,15 @@ impl Smtp {
         let fits: fn(&What) -> bool = match reply.code.as_str() {
             "354" => |what| matches!(what, What::Data(_)),
             "334" => |what| matches!(what, What::Auth),
-            _ => return self.queue.pop_front(),
+            _ => {
+                // Where not all has been seen, a reply may be older than any command that was.
+                let older = self.queue.front().is_some_and(|asked| asked.time > reply.time);
+                return if older && !self.core.sure {
+                    None
+                } else {
+                    self.queue.pop_front()
+                };
+            }
         };
         // These codes answer one command only: those before it have lost their replies.
         let at = self.queue.iter().position(|asked| fits(&asked.what))?;
@@ -173,8 +176,13 @@ impl Smtp {
                 self.mails.refuse_current(reply);
                 Ok(())
             }
-            (_, Mode::Body) if is_refusal(reply) => {
-                self.mails.refuse_current(reply);
+            (_, Mode::Body | Mode::Chunk { .. }) => {
+                if is_refusal(reply) && self.early.is_empty() {
+                    self.mails.refuse_current(reply);
+                }
+                if self.early.len() < MAX_EARLY {
+                    self.early.push_back(reply.clone());
+                }
                 Ok(())
             }
             (_, Mode::Undecided(_)) if !self.core.switch.is_agreed() => self.understand_kept(Mode::Lost, out),
@@ -182,7 +190,7 @@ impl Smtp {
         }
     }
 
-    fn consequence(
+    pub(super) fn consequence(
         &mut self,
         asked: Asked,
         reply: &Reply,

@@ -7,7 +7,7 @@ use crate::mail::input::Out;
 use crate::mail::{MailEvent, Reply, Transaction};
 use crate::time::Timestamp;
 
-use super::body::Body;
+use crate::mail::message::Body;
 
 /// Recipients that are listed; all are counted.
 const MAX_RECIPIENTS: usize = 100;
@@ -25,6 +25,8 @@ struct Mail {
     taken: u32,
     /// LMTP: recipients before this one have had their reply behind the dot.
     delivered: usize,
+    /// A reply behind the dot has come.
+    decided: bool,
 }
 
 /// Mails that have not been told.
@@ -69,6 +71,7 @@ impl Mails {
             refused: None,
             taken: 0,
             delivered: 0,
+            decided: false,
         });
         Ok(self.depth)
     }
@@ -163,10 +166,11 @@ impl Mails {
     pub(super) fn decide(&mut self, depth: u32, reply: &Reply) {
         if let Some(mail) = self.get(depth) {
             // LMTP: one recipient's yes is a mail taken; what is shown is the refusal, if there is one.
-            if mail.told.reply.is_none() || is_refusal(reply) {
+            let further = std::mem::replace(&mut mail.decided, true);
+            if !further || is_refusal(reply) {
                 mail.told.reply = Some(reply.clone());
             }
-            let before = mail.told.accepted == Some(true);
+            let before = further && mail.told.accepted == Some(true);
             mail.told.accepted = Some(before || !is_refusal(reply));
         }
     }

@@ -1,4 +1,4 @@
-//! A message between DATA and its final dot, across any cut of its bytes.
+//! A message that ends with a dot on a line of its own (SMTP DATA, POP3 RETR), across any cut of its bytes.
 //!
 //! Lines are found by `memchr`; only what stands at their ends is looked at a byte at a time.
 
@@ -11,20 +11,30 @@ use crate::mail::input::Input;
 /// Where in a line we are. `crlf` is how the line before ended: by CRLF, or by a bare LF.
 #[derive(Debug, Clone, Copy)]
 enum State {
-    Start { crlf: bool },
-    Dot { crlf: bool },
-    DotCr { crlf: bool },
-    Mid { cr: bool },
+    Start {
+        crlf: bool,
+    },
+    Dot {
+        crlf: bool,
+    },
+    DotCr {
+        crlf: bool,
+    },
+    Mid {
+        cr: bool,
+    },
+    /// Behind a gap, anywhere.
+    Gap,
 }
 
 /// A message as it passes.
 #[derive(Debug)]
-pub(super) struct Body {
+pub(crate) struct Body {
     state: State,
     size: u64,
-    pub(super) header: Header,
+    pub(crate) header: Header,
     /// Bytes are missing: its end may be among them.
-    pub(super) gapped: bool,
+    pub(crate) gapped: bool,
     bare_lf: bool,
     bare_cr: bool,
     smuggling: bool,
@@ -34,7 +44,7 @@ pub(super) struct Body {
 
 /// What stands behind the next `n` bytes.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(crate) enum Found {
     /// Nothing: they are all there is.
     Nothing,
     /// Too little to tell what it is.
@@ -48,7 +58,7 @@ pub(super) enum Found {
 }
 
 impl Body {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             state: State::Start { crlf: true },
             size: 0,
@@ -62,24 +72,24 @@ impl Body {
     }
 
     /// Bytes as transferred, dot-stuffing undone, those in gaps counted.
-    pub(super) fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         self.size
     }
 
     /// Octets of a chunk, which stand as they are.
-    pub(super) fn octets(&mut self, bytes: &[u8]) {
+    pub(crate) fn octets(&mut self, bytes: &[u8]) {
         self.take(bytes);
     }
 
-    pub(super) fn gap(&mut self, len: u64) {
+    pub(crate) fn gap(&mut self, len: u64) {
         self.size = self.size.saturating_add(len);
-        self.state = State::Mid { cr: false };
+        self.state = State::Gap;
         self.gapped = true;
         self.header.stop();
     }
 
     /// Looks for what matters first. The number says how many bytes are of the message before it.
-    pub(super) fn scan(&mut self, input: &Input<'_>) -> (usize, Found) {
+    pub(crate) fn scan(&mut self, input: &Input<'_>) -> (usize, Found) {
         let rest = input.rest();
         let mut at = 0;
         loop {
@@ -88,6 +98,17 @@ impl Body {
                 return (at, Found::Nothing);
             };
             match self.state {
+                State::Gap => match here {
+                    // A dot alone would be odd elsewhere.
+                    [b'.', b'\r', b'\n', ..] => return (at, Found::End(3)),
+                    [b'.'] | [b'.', b'\r'] if !input.last => return (at, Found::Hold),
+                    [b'\n', ..] => {
+                        self.size = self.size.saturating_add(1);
+                        self.state = State::Start { crlf: true };
+                        at += 1;
+                    }
+                    _ => self.state = State::Mid { cr: false },
+                },
                 State::Start { crlf } => match here {
                     [b'.', b'\r', b'\n', ..] if crlf => return (at, Found::End(3)),
                     [b'.'] | [b'.', b'\r'] if !input.last => return (at, Found::Hold),
@@ -176,12 +197,12 @@ impl Body {
     }
 
     /// The server has taken the first place that may be its end for the end.
-    pub(super) fn end_where_it_may(&mut self) {
+    pub(crate) fn end_where_it_may(&mut self) {
         self.size = self.maybe_size.unwrap_or(self.size);
     }
 
     /// Whether this is the first of its kind in the message: one warning is enough.
-    pub(super) fn first_smuggling(&mut self) -> bool {
+    pub(crate) fn first_smuggling(&mut self) -> bool {
         !std::mem::replace(&mut self.smuggling, true)
     }
 }
