@@ -1,7 +1,7 @@
 //! The handshake messages of a session: read, told, and what they change.
 
 use super::certificate::chain;
-use super::event::{Handshake, Record, TlsEvent};
+use super::event::{Handshake, Record, ServerHello, TlsEvent};
 use super::hello::{client_hello, key_exchange_group, server_hello, ssl2_client_hello};
 use super::messages::{Message, Messages};
 use super::names::is_tls13;
@@ -37,15 +37,22 @@ impl Session {
     }
 
     fn ssl2_hello(&mut self, messages: &Messages, record: &Record, tell: Tell<'_>) {
-        let message = match ssl2_client_hello(messages.kept()) {
-            Some((hello, offer)) => {
+        let message = match (ssl2_client_hello(messages.kept()), messages.first()) {
+            (Some((hello, offer)), _) => {
                 self.client = Some(record.direction);
                 if let Some(hand) = &mut self.hand {
                     hand.offer = Some(offer);
                 }
                 Handshake::ClientHello(hello)
             }
-            None => Handshake::Other(messages.first().unwrap_or_default()),
+            // In SSL 2.0 the client chooses the cipher, and later.
+            (None, Some(4)) => Handshake::ServerHello(ServerHello {
+                version: record.version,
+                cipher_name: "unknown".into(),
+                encrypts: true,
+                ..ServerHello::default()
+            }),
+            (None, number) => Handshake::Other(number.unwrap_or_default()),
         };
         self.side_mut(record.direction).last = messages.first();
         tell(TlsEvent::Handshake {

@@ -65,8 +65,9 @@ fn after_hello(session: &Session, hand: &Hand, client: Direction) -> Option<Stri
             _ => "no second ClientHello followed the HelloRetryRequest".into(),
         }
     } else if !hand.server_hello {
-        // A client that goes on has been answered: only its side was captured.
-        if client.finished || client.changed && !server.spoke {
+        // A client that goes on (but with early data) has been answered: only its side was captured.
+        let early = hand.offer.as_ref().is_some_and(|offer| offer.early_data);
+        if client.finished || client.changed && !server.spoke && !early {
             return None;
         }
         "no ServerHello answered the ClientHello".into()

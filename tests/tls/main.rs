@@ -3,8 +3,12 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod bytes;
 mod chunks;
 mod feed;
+mod gaps;
+mod handshakes;
 mod real;
 mod story;
 mod tshark;
+mod unfinished;
