@@ -130,7 +130,7 @@ impl Session {
         let [client, server] = &closing.totals;
         match closing.reason {
             CloseReason::Reset(Direction::ToClient) if client.syn && !server.syn => "refused",
-            _ if client.syn && !server.syn && server.packets == 0 => "no answer",
+            _ if client.syn && client.bytes == 0 && server.packets == 0 => "no answer",
             reason => end_name(reason),
         }
     }

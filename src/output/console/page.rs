@@ -422,7 +422,7 @@ impl Page<'_> {
         let text = match closing.reason {
             CloseReason::Reset(Direction::ToClient) if client.syn && !server.syn => "connection refused",
             CloseReason::Reset(_) if !state.shown => "connection reset, no data",
-            _ if client.syn && !server.syn && server.packets == 0 => "no answer to the SYN",
+            _ if !state.shown && client.syn && server.packets == 0 => "no answer to the SYN",
             reason if self.options.verbose => {
                 return self.remark(
                     state,
