@@ -19,10 +19,11 @@ use crate::time::Timestamp;
 /// Bytes of packets that wait for the program while a terminal or disk is slow.
 const RING: usize = 64 << 20;
 
-/// `Next::Idle` comes so long after the last packet, so that what it brought is flushed …
+/// `Next::Idle` comes as soon as there is nothing to give, so that what the last packet brought is flushed, but at
+/// most so often …
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// … and then so often.
+/// … and when nothing comes at all, so often.
 const IDLE: Duration = Duration::from_millis(100);
 
 /// The thread looks so often whether it is to stop.
@@ -96,8 +97,9 @@ pub struct LiveSource {
     shared: Arc<Shared>,
     interface: String,
     warnings: Vec<String>,
-    /// `Idle` was the last that was given.
-    paused: bool,
+    /// When `Idle` was given last, and whether it was the last that was given.
+    rested: Instant,
+    resting: bool,
     ended: bool,
 }
 
@@ -145,7 +147,8 @@ impl LiveSource {
             shared,
             interface,
             warnings,
-            paused: false,
+            rested: Instant::now(),
+            resting: false,
             ended,
         })
     }
@@ -220,11 +223,16 @@ impl Source for LiveSource {
         }
         self.begin()?;
         while !self.drainer.advance() {
-            match self.drainer.receive(if self.paused { IDLE } else { PAUSE }) {
+            let patience = if self.resting {
+                IDLE
+            } else {
+                PAUSE.saturating_sub(self.rested.elapsed())
+            };
+            match self.drainer.receive(patience) {
                 Received::Packets => {}
                 Received::Warning(sentence) => self.warnings.push(sentence),
                 Received::Nothing => {
-                    self.paused = true;
+                    (self.rested, self.resting) = (Instant::now(), true);
                     return Ok(Next::Idle(now()));
                 }
                 Received::End => {
@@ -241,7 +249,7 @@ impl Source for LiveSource {
                 }
             }
         }
-        self.paused = false;
+        self.resting = false;
         Ok(self.drainer.packet().map_or(Next::End, Next::Packet))
     }
 

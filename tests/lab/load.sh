@@ -22,9 +22,13 @@ printf 'DIR=%q CLIENT=%q SERVER=%q\n' "$DIR" "$CLIENT" "$SERVER" >"$DIR/env"
 trap 'lab_down "$DIR"; rm -rf "$DIR"' EXIT
 lab_network
 on_server python3 "$here/load.py" sink "$port" &
+disown # it ends with the namespace
 lab_wait_for "$port"
 
 silent=0
+dropped() { # as flowdump says: by the kernel and by itself
+    sed -n 's/.* \([0-9,]*\) dropped by the kernel.* \([0-9,]*\) by flowdump.*/\1+\2/p' "$DIR/stderr" | head -1
+}
 run() { # NAME RATE HOW-TO-TELL-THAT-IT-CAPTURES COMMAND…: leaves the sender's result in $sent, $seconds
     local name=$1 rate=$2 ready=$3 pid try
     shift 3
@@ -57,11 +61,11 @@ for rate in "${rates[@]}"; do
     row tcpflow "$rate" - $((sent - $(real_bytes "-010.077.002.001.0$port")))
 
     run "flowdump -w" "$rate" "capturing on" "$flowdump" -i e0 -c -w packets.pcap "tcp port $port"
-    row "flowdump -c -w" "$rate" "$(sed -n 's/.*dropped: //p' "$DIR/stderr" | head -1)" -
+    row "flowdump -c -w" "$rate" "$(dropped)" -
 
     run flowdump "$rate" "capturing on" "$flowdump" -i e0 -o flows "tcp port $port"
     lacking=$((sent - $(real_bytes "-10.77.2.1.$port")))
-    row flowdump "$rate" "$(sed -n 's/.*dropped: //p' "$DIR/stderr" | head -1)" "$lacking"
+    row flowdump "$rate" "$(dropped)" "$lacking"
     declared=$(python3 -c 'import json,sys; print(sum(json.loads(line)["to_server"]["gap_bytes"] for line in sys.stdin))' \
         <"$DIR/out/flows/flows.jsonl")
     if [ "$lacking" != "$declared" ]; then
