@@ -145,7 +145,8 @@ pub enum Handshake {
     Other(u8),
 }
 
-/// An alert.
+/// An alert. Of those that TLS 1.3 encrypts, which look like application data, only one is told: a client's first
+/// encrypted record that is as short as an alert and too short for a Finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Alert {
     /// When.

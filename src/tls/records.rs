@@ -134,14 +134,14 @@ impl Records {
         }
         tell(Piece::Lost);
         let mut beyond = len;
-        if let (Sync::Sure, Some(current)) = (self.sync, &mut self.current) {
+        if let Some(current) = &mut self.current {
             let eaten = u64::from(current.left).min(len);
             current.left = current
                 .left
                 .saturating_sub(u32::try_from(eaten).unwrap_or(u32::MAX));
             current.record.whole = false;
             beyond -= eaten;
-            if current.left == 0 {
+            if current.left == 0 && eaten > 0 {
                 self.payload_over(tell);
             }
         }

@@ -167,6 +167,24 @@ proptest! {
     }
 
     #[test]
+    fn damaged_bytes_break_nothing_and_the_cut_does_not_matter(
+        sizes in prop::collection::vec(1usize..300, 1..20),
+        damage in prop::collection::vec((0usize..3000, any::<u8>()), 1..8),
+    ) {
+        for mut feed in timeless() {
+            let mut all: Vec<&mut u8> = feed.steps.iter_mut().flat_map(|step| match step {
+                Step::Data(_, _, _, bytes) => bytes.iter_mut(),
+                _ => [].iter_mut(),
+            }).collect();
+            let len = all.len();
+            for (at, byte) in &damage {
+                *all[at % len] = *byte;
+            }
+            prop_assert_eq!(cut(&feed, &sizes).events(), feed.events());
+        }
+    }
+
+    #[test]
     fn what_is_missing_makes_nothing_untrue_be_told(start in 0u64..1500, len in 1u64..600, server: bool) {
         let direction = if server { Direction::ToClient } else { Direction::ToServer };
         for feed in timeless() {

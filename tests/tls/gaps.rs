@@ -83,6 +83,23 @@ fn a_guessed_record_is_right_if_the_stream_ends_where_it_does() {
 }
 
 #[test]
+fn a_guess_survives_a_gap_inside_its_record() {
+    // As a snaplen leaves it: of every packet the beginning.
+    let cut = |talk: Talk, len: usize| {
+        talk.client(&[data(len)[..60].to_vec()])
+            .gap(ToServer, len as u64 - 55)
+    };
+    let talk = cut(Talk::new(TlsHow::Found).gap(ToServer, 10), 200);
+    assert_eq!(lines(&talk.events), [] as [&str; 0], "no proof yet");
+    let lines = lines(&cut(talk, 300).events);
+    let expected = [
+        "> [application data, 205 bytes at 10, encrypted, not whole]",
+        "> [application data, 305 bytes at 215, encrypted, not whole]",
+    ];
+    assert_eq!(lines, expected);
+}
+
+#[test]
 fn clear_text_behind_a_gap_is_not_called_broken() {
     let talk = Talk::starttls()
         .client(&[hello()])
