@@ -1,0 +1,223 @@
+#!/usr/bin/env bash
+# flowdump beside cp, tcpflow, tshark and the bare file system, on generated captures; writes
+# docs/benchmarks.md. A stream with a wrong byte fails the run.
+#
+#   SCALE=small|full   size of the captures (default full: 1 GB, a million connections, five million SYNs)
+#   ONLY='bulk mail'   only these parts (bulk mail swarm synflood lossy console memory linear); docs stay
+#   MEMORY_FS=/dev/shm where output goes: what is measured is programs, not a disk
+#   FLOWDUMP=…         another binary
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+SCALE=${SCALE:-full}
+ONLY=${ONLY:-}
+FLOWDUMP=${FLOWDUMP:-target/release/flowdump}
+WORK=target/bench
+TOOLS=target/release
+OUT=${MEMORY_FS:-/dev/shm}/flowdump-bench.$$
+DOC=$WORK/benchmarks-$SCALE.md
+
+case $SCALE in
+small) mega=100 swarm=100000 syns=500000 runs=5 slow_runs=1 ;;
+full) mega=1000 swarm=1000000 syns=5000000 runs=5 slow_runs=1 ;;
+*) echo "SCALE is small or full" >&2; exit 2 ;;
+esac
+
+need() { command -v "$1" >/dev/null || { echo "$1 is missing: $2" >&2; exit 1; }; }
+have() { command -v "$1" >/dev/null; }
+part() { [ -z "$ONLY" ] || [[ " $ONLY " == *" $1 "* ]]; }
+need hyperfine "apt install hyperfine, or cargo install hyperfine"
+
+cargo build --release --locked -p flowdump-bench
+[ -x "$FLOWDUMP" ] || cargo build --release --locked
+mkdir -p "$WORK" "$OUT"
+trap 'rm -rf "$OUT"' EXIT
+
+# --- captures -----------------------------------------------------------------------------------------
+
+free_kib() { df --output=avail -k "$1" | tail -1; }
+[ "$(free_kib "$WORK")" -gt $((mega * 10 * 1000)) ] || { echo "too little space in $WORK" >&2; exit 1; }
+
+# capture NAME KIND ARGUMENT…: made once for each build of the generator, and read into the page cache.
+capture() {
+    local name=$1; shift
+    if [ ! "$WORK/$name.tsv" -nt $TOOLS/bench-generate ]; then
+        $TOOLS/bench-generate "$1" "$WORK/$name" "${@:2}" >&2
+    fi
+    cat "$WORK/$name.pcap" >/dev/null
+}
+
+# --- measuring ----------------------------------------------------------------------------------------
+
+csv=$WORK/hyperfine.csv
+rows=$WORK/rows.tsv
+
+# time_all RUNS NAME COMMAND [NAME COMMAND]…: every command writes to $OUT/o, which is fresh each time.
+time_all() {
+    local count=$1; shift
+    local args=()
+    while [ $# -gt 0 ]; do
+        args+=(-n "$1" "$2")
+        shift 2
+    done
+    local warm=1
+    [ "$count" -gt 1 ] || warm=0
+    hyperfine --style basic --warmup $warm --runs "$count" --prepare "rm -rf $OUT/o" --export-csv "$csv" \
+        "${args[@]}" >&2
+    # name, median, user + system
+    tail -n +2 "$csv" | awk -F, -v OFS='\t' '{ print $1, $4, $5 + $6 }' >>"$rows"
+}
+
+# peak COMMAND…: MB in all, and without what is mapped from files.
+peak() {
+    rm -rf "$OUT/o"
+    $TOOLS/bench-peak "$@" 2>&1 >/dev/null | tail -1 | awk -F'\t' '{ printf "%.0f / %.0f MB", $2 / 1000, $3 / 1000 }'
+}
+
+# right NAME COMMAND…: runs it and judges the streams; what it says goes to the table's notes.
+failed=0
+right() {
+    local name=$1; shift
+    rm -rf "$OUT/o"
+    "$@" >/dev/null 2>&1
+    $TOOLS/bench-check "$WORK/$name.tsv" "$OUT/o" >"$WORK/check.txt" || failed=1
+    sed 's/^/    /' "$WORK/check.txt" >&2
+    head -1 "$WORK/check.txt" | sed 's/.*: //'
+}
+
+# The same for another program: its names are its own, and its mistakes do not fail the run.
+right_other() {
+    local name=$1
+    { $TOOLS/bench-check --any-name "$WORK/$name.tsv" "$OUT/o" || true; } | head -1 | sed 's/.*: //'
+}
+
+# --- the page -----------------------------------------------------------------------------------------
+
+say() { printf '%s\n' "$@" >>"$DOC"; }
+
+# table TITLE NOTE: what time_all gathered, relative to flowdump.
+table() {
+    say "" "## $1" "" "$2" "" "| program | median | CPU | time by flowdump's |" "|---|---:|---:|---:|"
+    awk -F'\t' '
+        { name[NR] = $1; wall[NR] = $2; cpu[NR] = $3; if ($1 ~ /^flowdump/ && !own) own = $2 }
+        END { for (i = 1; i <= NR; i++)
+            printf "| `%s` | %.3f s | %.3f s | %.2f |\n", name[i], wall[i], cpu[i], own ? wall[i] / own : 0 }
+    ' "$rows" >>"$DOC"
+    : >"$rows"
+}
+
+: >"$DOC"
+: >"$rows"
+say "# Benchmarks" "" \
+    "Written by \`make bench\` (\`SCALE=$SCALE benches/run.sh\`); what the captures are: \`benches/generator/\`." \
+    "Medians of $runs runs after one to warm up (tcpflow on *swarm* and *synflood*: $slow_runs), all programs of a" \
+    "table one after the other in one go, captures in the page cache, output on a memory file system into a" \
+    "fresh folder. Ratios mean something on other machines, seconds do not. Streams are compared with the" \
+    "captures' manifests byte for byte." "" \
+    "- $(date -u +%F), $(git describe --always --dirty 2>/dev/null || echo 'no git')" \
+    "- $(nproc) × $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1), $(awk '/MemTotal/ { printf "%.0f GB", $2 / 1e6 }' /proc/meminfo), Linux $(uname -r)" \
+    "- $(have tcpflow && tcpflow -V 2>&1 | head -1), $(have tshark && tshark -v 2>/dev/null | head -1 | cut -d' ' -f1-3)"
+
+fd() { echo "$FLOWDUMP -q -r $WORK/$1.pcap"; }
+tf() { echo "tcpflow -r $WORK/$1.pcap"; }
+
+files() { # files NAME TITLE RUNS_OF_TCPFLOW
+    local name=$1 note
+    local all=("cp" "cp $WORK/$name.pcap $OUT/o" \
+        "create, write, close in a loop" "$TOOLS/bench-files $WORK/$name.tsv $OUT/o" \
+        "flowdump" "$(fd "$name") -o $OUT/o")
+    local others=("tcpflow" "$(tf "$name") -o $OUT/o")
+    if have tcpflow && [ "$3" = "$runs" ]; then
+        all+=("${others[@]}")
+        time_all "$runs" "${all[@]}"
+    else
+        time_all "$runs" "${all[@]}"
+        if have tcpflow; then time_all "$3" "${others[@]}"; fi
+    fi
+    note="Peak memory, in all / without mapped files: flowdump $(peak $(fd "$name") -o "$OUT/o")"
+    note+=". Streams: flowdump $(right "$name" $(fd "$name") -o "$OUT/o")"
+    if have tcpflow; then
+        note+="; tcpflow $(peak $(tf "$name") -o "$OUT/o"), $(right_other "$name")"
+    fi
+    table "$2" "$note."
+}
+
+if part bulk; then
+    capture bulk bulk --megabytes $mega
+    files bulk "Files: 8 long connections, $mega MB" $runs
+fi
+if part mail; then
+    capture mail mail --megabytes $mega
+    files mail "Files: mail sessions, $mega MB, half of them STARTTLS" $runs
+fi
+if part lossy; then
+    capture lossy lossy --megabytes $((mega * 2 / 5))
+    files lossy "Files: 5 % lost, 10 % reordered, $((mega * 2 / 5)) MB" $runs
+fi
+if part swarm; then
+    capture swarm swarm --connections $swarm
+    files swarm "Files: $swarm connections of six packets" $slow_runs
+fi
+
+if part console; then
+    for name in mail bulk-text; do
+        capture $name $name --megabytes $mega
+        all=("flowdump -c > /dev/null" "$(fd $name) -c" \
+            "flowdump -c -g > file" "$(fd $name) -c -g > $OUT/o" \
+            "cat > /dev/null" "cat $WORK/$name.pcap" "cat > file" "cat $WORK/$name.pcap > $OUT/o")
+        if have tcpflow; then
+            all+=("tcpflow -c > /dev/null" "$(tf $name) -c" "tcpflow -c -g -FT > file" "$(tf $name) -c -g -FT > $OUT/o")
+        fi
+        time_all "$runs" "${all[@]}"
+        if have tshark && [ $name = mail ]; then
+            time_all 1 "tshark -z conv,tcp (counts only)" "tshark -n -q -z conv,tcp -r $WORK/$name.pcap"
+        fi
+        table "Console: $name, $mega MB" "Peak memory of flowdump -c, in all / without mapped files: $(peak $(fd $name) -c)."
+    done
+fi
+
+if part synflood; then
+    capture synflood synflood --connections $syns
+    time_all "$runs" "flowdump" "$(fd synflood) -o $OUT/o" "flowdump -c > /dev/null" "$(fd synflood) -c" \
+        "cat > /dev/null" "cat $WORK/synflood.pcap"
+    note="Peak memory, in all / without mapped files: flowdump $(peak $(fd synflood) -o "$OUT/o")."
+    note+=" Streams: flowdump $(right synflood $(fd synflood) -o "$OUT/o")."
+    if have tcpflow; then
+        # It keeps every SYN: stopped before it takes the machine with it.
+        time_all 1 "tcpflow, given 120 s and 8 GB" \
+            "(ulimit -v 8000000; timeout 120 $(tf synflood) -o $OUT/o) || true"
+    fi
+    table "A flood: $syns SYNs, 300 mail sessions among them" "$note"
+fi
+
+if part memory; then
+    say "" "## Memory beyond the capture" "" \
+        "The capture comes through a pipe, so that nothing of it is mapped; peak of anonymous memory." "" \
+        "| capture | to files | to the console |" "|---|---:|---:|"
+    for name in bulk mail swarm synflood lossy; do
+        [ -e "$WORK/$name.pcap" ] || continue
+        anonymous() { peak "$@" <"$WORK/$name.pcap" | sed 's/.* \/ //'; }
+        say "| $name | $(anonymous "$FLOWDUMP" -q -r - -o "$OUT/o") | $(anonymous "$FLOWDUMP" -q -r - -c) |"
+    done
+fi
+
+if part linear; then
+    say "" "## Four times the input" "" "| capture | a quarter | all | ratio |" "|---|---:|---:|---:|"
+    for name in bulk mail swarm; do
+        case $name in
+        swarm) capture $name-quarter swarm --connections $((swarm / 4)) ;;
+        *) capture $name-quarter $name --megabytes $((mega / 4)) ;;
+        esac
+        : >"$rows"
+        time_all "$runs" quarter "$(fd $name-quarter) -o $OUT/o" all "$(fd $name) -o $OUT/o"
+        awk -F'\t' -v name=$name '{ wall[NR] = $2 }
+            END { printf "| %s | %.3f s | %.3f s | %.2f |\n", name, wall[1], wall[2], wall[2] / wall[1] }' "$rows" >>"$DOC"
+    done
+fi
+
+if [ -z "$ONLY" ]; then
+    mkdir -p docs
+    cp "$DOC" docs/benchmarks.md
+fi
+cat "$DOC"
+[ $failed = 0 ] || { echo "streams came out wrong" >&2; exit 1; }
