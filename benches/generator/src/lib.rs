@@ -7,6 +7,7 @@
 pub mod capture;
 pub mod conversation;
 pub mod frame;
+pub mod index;
 pub mod kinds;
 pub mod manifest;
 pub mod mix;

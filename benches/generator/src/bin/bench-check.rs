@@ -8,11 +8,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use flowdump_bench::index;
 use flowdump_bench::manifest::{Line, hex};
 use sha2::{Digest, Sha256};
-
-/// Beside the streams' files.
-const INDEX: &str = "flows.jsonl";
 
 /// Compare the folder DIR that flowdump wrote with MANIFEST.tsv. Exit 1 where a stream is wrong.
 #[derive(Parser)]
@@ -43,20 +41,28 @@ fn main() -> Result<ExitCode> {
 }
 
 fn by_name(args: &Args, manifest: &str) -> Result<(u64, Vec<String>)> {
+    let gaps = index::gaps(&args.dir.join(index::NAME))?;
     let (mut streams, mut files) = (0, 0);
     let mut wrong = Vec::new();
     for line in manifest.lines().skip(1) {
         let line = Line::parse(line)?;
         streams += 1;
+        let said = gaps.get(line.name).map_or(&[][..], Vec::as_slice);
         if let Err(error) = stream(args, &line, &mut files) {
             wrong.push(format!("{}: {error:#}", line.name));
+        } else if said != line.lost {
+            wrong.push(format!(
+                "{}: {} says other gaps than there are",
+                line.name,
+                index::NAME
+            ));
         }
     }
     let found = fs::read_dir(&args.dir)?.count() as u64;
     if found != files + 1 {
         wrong.push(format!(
             "{found} files where there should be {files} and {}",
-            INDEX
+            index::NAME
         ));
     }
     Ok((streams, wrong))
