@@ -53,6 +53,7 @@ csv=$WORK/hyperfine.csv
 rows=$WORK/rows.tsv
 
 # time_all RUNS NAME COMMAND [NAME COMMAND]…: every command writes to $OUT/o, which is fresh each time.
+# Names have no commas.
 time_all() {
     local count=$1; shift
     local args=()
@@ -80,7 +81,7 @@ right() {
     local name=$1; shift
     rm -rf "$OUT/o"
     "$@" >/dev/null 2>&1
-    $TOOLS/bench-check "$WORK/$name.tsv" "$OUT/o" >"$WORK/check.txt" || failed=1
+    $TOOLS/bench-check ${CHECK:-} "$WORK/$name.tsv" "$OUT/o" >"$WORK/check.txt" || failed=1
     sed 's/^/    /' "$WORK/check.txt" >&2
     head -1 "$WORK/check.txt" | sed 's/.*: //'
 }
@@ -113,7 +114,8 @@ say "# Benchmarks" "" \
     "Medians of $runs runs after one to warm up (tcpflow on *swarm* and *synflood*: $slow_runs), all programs of a" \
     "table one after the other in one go, captures in the page cache, output on a memory file system into a" \
     "fresh folder. Ratios mean something on other machines, seconds do not. Streams are compared with the" \
-    "captures' manifests byte for byte." "" \
+    "captures' manifests byte for byte. The *bare loop* creates, writes and closes the same files and does" \
+    "nothing else." "" \
     "- $(date -u +%F), $(git describe --always --dirty 2>/dev/null || echo 'no git')" \
     "- $(nproc) × $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1), $(awk '/MemTotal/ { printf "%.0f GB", $2 / 1e6 }' /proc/meminfo), Linux $(uname -r)" \
     "- $(have tcpflow && tcpflow -V 2>&1 | head -1), $(have tshark && tshark -v 2>/dev/null | head -1 | cut -d' ' -f1-3)"
@@ -124,7 +126,7 @@ tf() { echo "tcpflow -r $WORK/$1.pcap"; }
 files() { # files NAME TITLE RUNS_OF_TCPFLOW
     local name=$1 note
     local all=("cp" "cp $WORK/$name.pcap $OUT/o" \
-        "create, write, close in a loop" "$TOOLS/bench-files $WORK/$name.tsv $OUT/o" \
+        "bare loop" "$TOOLS/bench-files $WORK/$name.tsv $OUT/o" \
         "flowdump" "$(fd "$name") -o $OUT/o")
     local others=("tcpflow" "$(tf "$name") -o $OUT/o")
     if have tcpflow && [ "$3" = "$runs" ]; then
@@ -170,7 +172,7 @@ if part console; then
         fi
         time_all "$runs" "${all[@]}"
         if have tshark && [ $name = mail ]; then
-            time_all 1 "tshark -z conv,tcp (counts only)" "tshark -n -q -z conv,tcp -r $WORK/$name.pcap"
+            time_all 1 "tshark conversations (counts only)" "tshark -n -q -z conv,tcp -r $WORK/$name.pcap"
         fi
         table "Console: $name, $mega MB" "Peak memory of flowdump -c, in all / without mapped files: $(peak $(fd $name) -c)."
     done
@@ -184,7 +186,7 @@ if part synflood; then
     note+=" Streams: flowdump $(right synflood $(fd synflood) -o "$OUT/o")."
     if have tcpflow; then
         # It keeps every SYN: stopped before it takes the machine with it.
-        time_all 1 "tcpflow, given 120 s and 8 GB" \
+        time_all 1 "tcpflow (at most 120 s and 8 GB)" \
             "(ulimit -v 8000000; timeout 120 $(tf synflood) -o $OUT/o) || true"
     fi
     table "A flood: $syns SYNs, 300 mail sessions among them" "$note"
