@@ -48,7 +48,7 @@ lint:
 	@if command -v mandoc >/dev/null; then mandoc -T lint -W warning man/flowdump.1; fi
 
 bench: build
-	sh benches/run.sh
+	benches/run.sh
 
 completions: build
 	mkdir -p target/completions
