@@ -121,7 +121,8 @@ say "# Benchmarks" "" \
     "- $(have tcpflow && tcpflow -V 2>&1 | head -1), $(have tshark && tshark -v 2>/dev/null | head -1 | cut -d' ' -f1-3)"
 
 fd() { echo "$FLOWDUMP -q -r $WORK/$1.pcap"; }
-tf() { echo "tcpflow -r $WORK/$1.pcap"; }
+# It leaves its report in the current folder.
+tf() { echo "tcpflow -S enable_report=NO -r $WORK/$1.pcap"; }
 
 files() { # files NAME TITLE RUNS_OF_TCPFLOW
     local name=$1 note
