@@ -10,7 +10,7 @@ impl FlowTable {
     pub(super) fn close(
         &mut self,
         slot: u32,
-        reason: CloseReason,
+        mut reason: CloseReason,
         emit: &mut Emit<'_>,
     ) -> Result<(), SinkError> {
         let now = self.clock.now();
@@ -46,6 +46,12 @@ impl FlowTable {
                     }
                 }
                 entry.phase = Phase::Tombstone(ends);
+                if matches!(reason, CloseReason::Timeout | CloseReason::CaptureEnd)
+                    && streams.iter().all(|stream| stream.ended() || !stream.seen())
+                {
+                    // All that was missing were bytes before a FIN.
+                    reason = CloseReason::Fin;
+                }
                 let [zero, one] = streams.map(|stream| stream.totals);
                 let totals = if identity.client_side == 0 {
                     [zero, one]
