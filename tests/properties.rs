@@ -292,8 +292,8 @@ proptest! {
         let replay = play(&segments);
         prop_assert_eq!(replay.connections.len(), talks.len());
         for (seen, has) in replay.connections.iter().zip(&has) {
-            for side in 0..2 {
-                prop_assert_eq!(&seen.streams[side].runs, &expected(side, &has[side]));
+            for (side, has) in has.iter().enumerate() {
+                prop_assert_eq!(&seen.streams[side].runs, &expected(side, has));
             }
         }
     }
