@@ -139,13 +139,8 @@ fn expected(side: usize, has: &[bool]) -> Vec<Run> {
 
 fn check(replay: &Replay, has: &[Vec<bool>; 2]) -> Result<(), TestCaseError> {
     let seen = replay.only();
-    for side in 0..2 {
-        prop_assert_eq!(
-            &seen.streams[side].runs,
-            &expected(side, &has[side]),
-            "side {}",
-            side
-        );
+    for (side, has) in has.iter().enumerate() {
+        prop_assert_eq!(&seen.streams[side].runs, &expected(side, has), "side {}", side);
         prop_assert_eq!(seen.closed().totals[side].conflicts, 0);
         prop_assert_eq!(seen.closed().totals[side].outside_bytes, 0);
     }
