@@ -89,6 +89,7 @@ impl Session {
         hand.full |= from_server && matches!(number, 11 | 12 | 14);
         match number {
             1 => {
+                hand.retried = hand.retry;
                 let (hello, offer) = client_hello(body)?;
                 hand.sni.clone_from(&hello.sni);
                 hand.offer = Some(offer);

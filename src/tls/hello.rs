@@ -170,8 +170,8 @@ fn resumed(offer: &Offer, session_id: &[u8]) -> Option<bool> {
     }
 }
 
-/// Name of the group in a ServerKeyExchange, where its parameters name one (RFC 8422, section 5.4). `ephemeral`
-/// curves only: finite fields come with their primes.
+/// Name of the group in a ServerKeyExchange, where its parameters name one (RFC 8422, section 5.4).
+/// Curves only: finite fields come with their primes.
 pub(super) fn key_exchange_group(body: &[u8], cipher: u16) -> Option<String> {
     let ecdhe = cipher_name(cipher).contains("ECDH");
     match body {

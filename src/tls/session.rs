@@ -54,7 +54,10 @@ pub(super) struct Hand {
     pub(super) messages: [Messages; 2],
     pub(super) offer: Option<Offer>,
     pub(super) sni: Option<String>,
+    /// The server's last hello was a HelloRetryRequest.
     pub(super) retry: bool,
+    /// The client has said hello again after it.
+    pub(super) retried: bool,
     pub(super) server_hello: bool,
     /// The server sent what only a full handshake of TLS 1.2 has.
     pub(super) full: bool,

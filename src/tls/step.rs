@@ -58,12 +58,12 @@ fn after_hello(session: &Session, hand: &Hand, client: Direction) -> Option<Stri
     } else if client.broken {
         "the client went on with something that is no TLS".into()
     } else if !hand.server_hello && hand.retry {
-        match client.last {
-            Some(1) if client.changed || client.spoke => {
-                "no ServerHello followed the HelloRetryRequest".into()
-            }
-            _ => "no second ClientHello followed the HelloRetryRequest".into(),
-        }
+        let what = if hand.retried {
+            "no ServerHello"
+        } else {
+            "no second ClientHello"
+        };
+        format!("{what} followed the HelloRetryRequest")
     } else if !hand.server_hello {
         // A client that goes on (but with early data) has been answered: only its side was captured.
         let early = hand.offer.as_ref().is_some_and(|offer| offer.early_data);
@@ -73,7 +73,7 @@ fn after_hello(session: &Session, hand: &Hand, client: Direction) -> Option<Stri
         "no ServerHello answered the ClientHello".into()
     } else if is_tls13(session.version) {
         if !server.data {
-            "nothing followed the ServerHello from the server".into()
+            "the server sent nothing after its ServerHello".into()
         } else if client.spoke {
             "the client did not finish".into()
         } else {

@@ -82,8 +82,21 @@ fn in_the_clients_part_of_tls_1_2() {
 #[test]
 fn in_tls_1_3() {
     let talk = || Talk::starttls().client(&[hello()]).server(&[answer13()]);
-    assert_eq!(said(talk()), "nothing followed the ServerHello from the server");
+    assert_eq!(said(talk()), "the server sent nothing after its ServerHello");
     assert_eq!(said(talk().server(&[data(900)])), "the client did not finish");
+}
+
+#[test]
+fn around_a_hello_retry_request() {
+    let talk = || Talk::starttls().client(&[hello()]).server(&[retry()]);
+    assert_eq!(
+        said(talk()),
+        "no second ClientHello followed the HelloRetryRequest"
+    );
+    assert_eq!(
+        said(talk().client(&[hello()])),
+        "no ServerHello followed the HelloRetryRequest"
+    );
 }
 
 #[test]
