@@ -13,34 +13,108 @@ pub enum Unprintable {
     Dot,
 }
 
+/// The most that a byte becomes: `\x1b`, and `\u{e0001}` for four of them.
+const WIDEST: usize = 4;
+
+/// What an ASCII byte becomes, and how long that is.
+type Table = [([u8; WIDEST], u8); 128];
+
+static ESCAPED: Table = table(Unprintable::Escape);
+static DOTTED: Table = table(Unprintable::Dot);
+
+const fn table(how: Unprintable) -> Table {
+    let mut table = [([0; WIDEST], 1); 128];
+    let mut byte = 0;
+    while byte < 128 {
+        let character = byte as u8;
+        table[byte] = match (character, how) {
+            (b'\t' | 0x20..=0x7e, _) => ([character, 0, 0, 0], 1),
+            (_, Unprintable::Dot) => ([b'.', 0, 0, 0], 1),
+            (b'\n', Unprintable::Escape) => ([b'\\', b'n', 0, 0], 2),
+            (b'\r', Unprintable::Escape) => ([b'\\', b'r', 0, 0], 2),
+            (_, Unprintable::Escape) => (hex(character), 4),
+        };
+        byte += 1;
+    }
+    table
+}
+
+const fn hex(byte: u8) -> [u8; WIDEST] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    [
+        b'\\',
+        b'x',
+        DIGITS[(byte >> 4) as usize],
+        DIGITS[(byte & 15) as usize],
+    ]
+}
+
 /// Appends `bytes` to `out`, made harmless. Tabs stay.
 pub fn escape(bytes: &[u8], how: Unprintable, out: &mut Vec<u8>) {
     if is_plain(bytes) {
         out.extend_from_slice(bytes);
         return;
     }
-    for chunk in bytes.utf8_chunks() {
-        let text = chunk.valid();
-        let mut shown = 0;
-        for (at, character) in text.char_indices() {
-            if is_harmless(character) {
-                continue;
-            }
-            out.extend_from_slice(text.get(shown..at).unwrap_or_default().as_bytes());
-            shown = at + character.len_utf8();
-            match how {
-                Unprintable::Dot => out.resize(out.len() + character.len_utf8(), b'.'),
-                Unprintable::Escape => control(character, out),
-            }
+    let table = match how {
+        Unprintable::Escape => &ESCAPED,
+        Unprintable::Dot => &DOTTED,
+    };
+    // Room for the worst is made first and what is not used given back: a look at the length for each byte
+    // would cost more than all the rest.
+    let begin = out.len();
+    out.resize(begin + bytes.len() * WIDEST, 0);
+    let mut at = begin;
+    let mut put = |text: &[u8; WIDEST], len: usize| {
+        if let Some(place) = out.get_mut(at..at + WIDEST) {
+            place.copy_from_slice(text);
         }
-        out.extend_from_slice(text.get(shown..).unwrap_or_default().as_bytes());
-        for byte in chunk.invalid() {
-            match how {
-                Unprintable::Dot => out.push(b'.'),
-                Unprintable::Escape => hex(*byte, out),
+        at += len;
+    };
+    let mut rest = bytes;
+    while let [first, after @ ..] = rest {
+        if let Some((text, len)) = table.get(usize::from(*first)) {
+            put(text, usize::from(*len));
+            rest = after;
+            continue;
+        }
+        let character = leading_character(rest);
+        let width = character.map_or(1, char::len_utf8);
+        let (these, after) = rest.split_at(width.min(rest.len()));
+        rest = after;
+        match (character, how) {
+            (Some(character), _) if is_harmless(character) => {
+                let mut text = [0; WIDEST];
+                character.encode_utf8(&mut text);
+                put(&text, width);
+            }
+            (_, Unprintable::Dot) => these.iter().for_each(|_| put(b".   ", 1)),
+            (None, Unprintable::Escape) => put(&hex(*first), WIDEST),
+            (Some(character), Unprintable::Escape) => {
+                for part in format!("\\u{{{:x}}}", u32::from(character))
+                    .as_bytes()
+                    .chunks(WIDEST)
+                {
+                    let mut text = [0; WIDEST];
+                    for (place, byte) in text.iter_mut().zip(part) {
+                        *place = *byte;
+                    }
+                    put(&text, part.len());
+                }
             }
         }
     }
+    out.truncate(at);
+}
+
+/// The character beyond ASCII that `bytes` begin with, if they begin with one.
+fn leading_character(bytes: &[u8]) -> Option<char> {
+    let width = match bytes.first()? {
+        0xc2..=0xdf => 2,
+        0xe0..=0xef => 3,
+        0xf0..=0xf4 => 4,
+        _ => return None,
+    };
+    std::str::from_utf8(bytes.get(..width)?).ok()?.chars().next()
 }
 
 /// The same as a string, for texts of ours that quote the wire.
@@ -50,28 +124,25 @@ pub fn escaped(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// Whether all bytes are printable ASCII or tabs. Written without an early exit, so that it is vectorised.
+/// Whether all bytes are printable ASCII or tabs. Without an early exit within a part, so that it is vectorised.
 fn is_plain(bytes: &[u8]) -> bool {
-    bytes.chunks(64).all(|chunk| {
-        chunk.iter().fold(true, |plain, byte| {
-            plain & (byte.wrapping_sub(0x20) < 0x5f || *byte == b'\t')
-        })
-    })
+    let odd = |byte: &u8| u8::from(byte.wrapping_sub(0x20) >= 0x5f) & u8::from(*byte != b'\t');
+    bytes
+        .chunks(256)
+        .all(|part| part.iter().fold(0, |any, byte| any | odd(byte)) == 0)
 }
 
-fn control(character: char, out: &mut Vec<u8>) {
-    match character {
-        '\n' => out.extend_from_slice(b"\\n"),
-        '\r' => out.extend_from_slice(b"\\r"),
-        '\0'..='\u{7f}' => hex(character as u8, out),
-        other => out.extend_from_slice(format!("\\u{{{:x}}}", u32::from(other)).as_bytes()),
-    }
-}
-
-fn hex(byte: u8, out: &mut Vec<u8>) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'?');
-    out.extend_from_slice(&[b'\\', b'x', digit(byte >> 4), digit(byte & 15)]);
+/// The same for whole lines: line ends are let pass.
+pub fn is_plain_lines(bytes: &[u8]) -> bool {
+    let odd = |byte: &u8| {
+        u8::from(byte.wrapping_sub(0x20) >= 0x5f)
+            & u8::from(*byte != b'\t')
+            & u8::from(*byte != b'\n')
+            & u8::from(*byte != b'\r')
+    };
+    bytes
+        .chunks(256)
+        .all(|part| part.iter().fold(0, |any, byte| any | odd(byte)) == 0)
 }
 
 /// Whether a character can neither harm a terminal nor mislead its reader.

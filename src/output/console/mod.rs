@@ -16,7 +16,7 @@ use super::palette::Palette;
 use super::words;
 use crate::event::{Connection, Direction, EndHow, Event, Sink, SinkError, TcpNote};
 use crate::time::Timestamp;
-use page::Page;
+use page::{Margin, Page};
 use state::State;
 
 /// Output waits for so many bytes, unless the source has nothing at hand.
@@ -96,6 +96,7 @@ struct Due {
 pub struct Console<W> {
     options: ConsoleOptions,
     clock: Clock,
+    margin: Margin,
     /// By [`Connection::slot`].
     states: Vec<Option<Box<State>>>,
     due: VecDeque<Due>,
@@ -112,6 +113,7 @@ impl<W: Write> Console<W> {
     pub fn new(writer: W, options: ConsoleOptions) -> Self {
         Self {
             clock: Clock::new(options.time),
+            margin: Margin::default(),
             options,
             states: Vec::new(),
             due: VecDeque::new(),
@@ -176,6 +178,7 @@ impl<W: Write> Sink for Console<W> {
         let mut page = Page {
             options: &self.options,
             clock: &mut self.clock,
+            margin: &mut self.margin,
             out: &mut self.buffer,
         };
         let mut time = None;
@@ -307,6 +310,7 @@ impl<W: Write> Sink for Console<W> {
                 let mut page = Page {
                     options: &self.options,
                     clock: &mut self.clock,
+                    margin: &mut self.margin,
                     out: &mut self.buffer,
                 };
                 // What began since then waits for its own time.

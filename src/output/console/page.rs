@@ -1,13 +1,13 @@
 //! Writes the lines of one connection.
 
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 
 use super::state::{Line, Run, State};
 use super::{Body, ConsoleOptions, Show, TlsStyle};
 use crate::event::{CloseReason, Closing, Connection, Direction, GapReason, Kind};
 use crate::mail::MailEvent;
-use crate::output::clock::Clock;
-use crate::output::escape::escape;
+use crate::output::clock::{Clock, TimeStyle};
+use crate::output::escape::{Unprintable, escape, is_plain_lines};
 use crate::output::facts::end_name;
 use crate::output::hex;
 use crate::output::words::{self, Weight, Words};
@@ -27,7 +27,66 @@ pub(super) type Last = Option<(u64, Direction, bool)>;
 pub(super) struct Page<'a> {
     pub(super) options: &'a ConsoleOptions,
     pub(super) clock: &'a mut Clock,
+    pub(super) margin: &'a mut Margin,
     pub(super) out: &'a mut Vec<u8>,
+}
+
+/// What stands before and behind the text of a line, made once for all lines of a packet.
+#[derive(Debug, Default)]
+pub(super) struct Margin {
+    made_for: Option<(u64, Direction, Timestamp, Kind)>,
+    /// Time and addresses, and the colour of the text.
+    start: Vec<u8>,
+    end: Vec<u8>,
+}
+
+impl Margin {
+    fn fill(
+        &mut self,
+        options: &ConsoleOptions,
+        clock: &mut Clock,
+        state: &State,
+        direction: Direction,
+        time: Timestamp,
+        kind: Kind,
+    ) {
+        let wanted = Some((state.id, direction, time, kind));
+        // The time since the line before is another for each line.
+        if self.made_for == wanted && options.time != TimeStyle::Delta {
+            return;
+        }
+        self.made_for = wanted;
+        self.start.clear();
+        write_prefix(options, clock, state, direction, time, &mut self.start);
+        self.start
+            .extend_from_slice(options.palette.text(direction, kind));
+        self.end.clear();
+        self.end.extend_from_slice(options.palette.end());
+        self.end.push(b'\n');
+    }
+}
+
+/// Time and addresses.
+fn write_prefix(
+    options: &ConsoleOptions,
+    clock: &mut Clock,
+    state: &State,
+    direction: Direction,
+    time: Timestamp,
+    out: &mut Vec<u8>,
+) {
+    if !options.prefix {
+        return;
+    }
+    out.extend_from_slice(options.palette.prefix(direction));
+    let before = out.len();
+    clock.write(time, out);
+    if out.len() > before {
+        out.push(b' ');
+    }
+    out.extend_from_slice(state.addresses(direction));
+    out.extend_from_slice(b"  ");
+    out.extend_from_slice(options.palette.end());
 }
 
 impl Page<'_> {
@@ -91,11 +150,15 @@ impl Page<'_> {
     fn lines(&mut self, state: &mut State, direction: Direction, time: Timestamp, kind: Kind, bytes: &[u8]) {
         self.finish_line(state, direction.reverse());
         let mut rest = bytes;
+        let hides = kind == Kind::Secret && !self.options.secrets;
+        let folds = kind == Kind::Body && self.options.body != Body::All;
+        if !hides && !folds && is_plain_lines(bytes) {
+            rest = self.plain_lines(state, direction, time, kind, bytes);
+        }
         while let Some(end) = memchr(b'\n', rest) {
             let (line, after) = rest.split_at(end + 1);
             rest = after;
-            let secret = kind == Kind::Secret && !self.options.secrets;
-            if !secret && state.line(direction).bytes.is_empty() {
+            if !hides && state.line(direction).bytes.is_empty() {
                 self.line(state, direction, time, kind, line, false);
             } else {
                 self.extend(state, direction, time, kind, line);
@@ -107,6 +170,61 @@ impl Page<'_> {
             if state.line(direction).bytes.len() >= LONGEST_LINE {
                 self.give_line(state, direction, true);
             }
+        }
+    }
+
+    /// The hot path: lines of plain text are copied as they are. Returns what is left for the careful way: the
+    /// last line if it is not finished, or all from a line on that has a bare CR.
+    fn plain_lines<'b>(
+        &mut self,
+        state: &mut State,
+        direction: Direction,
+        time: Timestamp,
+        kind: Kind,
+        bytes: &'b [u8],
+    ) -> &'b [u8] {
+        let mut rest = bytes;
+        if !state.line(direction).bytes.is_empty() {
+            let Some(end) = memchr(b'\n', rest) else {
+                return rest;
+            };
+            let (line, after) = rest.split_at(end + 1);
+            self.extend(state, direction, time, kind, line);
+            self.give_line(state, direction, false);
+            rest = after;
+        }
+        if kind != Kind::Body {
+            self.unfold(state, direction);
+        }
+        self.margin
+            .fill(self.options, self.clock, state, direction, time, kind);
+        while let Some(end) = memchr2(b'\r', b'\n', rest) {
+            let (content, after) = rest.split_at(end);
+            let bare = match after {
+                [b'\r', b'\n', after @ ..] => {
+                    rest = after;
+                    false
+                }
+                [b'\n', after @ ..] => {
+                    rest = after;
+                    true
+                }
+                _ => break,
+            };
+            self.out.extend_from_slice(&self.margin.start);
+            self.out.extend_from_slice(content);
+            if bare {
+                escape(b"\n", self.unprintable(), self.out);
+            }
+            self.out.extend_from_slice(&self.margin.end);
+        }
+        rest
+    }
+
+    fn unprintable(&self) -> Unprintable {
+        match self.options.show {
+            Show::Lines(unprintable) => unprintable,
+            Show::Hex | Show::Raw => Unprintable::Escape,
         }
     }
 
@@ -188,12 +306,10 @@ impl Page<'_> {
         } else {
             self.unfold(state, direction);
         }
-        self.begin(state, direction, time);
-        self.out
-            .extend_from_slice(self.options.palette.text(direction, kind));
-        let Show::Lines(unprintable) = self.options.show else {
-            return;
-        };
+        let unprintable = self.unprintable();
+        self.margin
+            .fill(self.options, self.clock, state, direction, time, kind);
+        self.out.extend_from_slice(&self.margin.start);
         let (content, bare) = match line {
             [content @ .., b'\r', b'\n'] => (content, false),
             [content @ .., b'\n'] => (content, true),
@@ -438,18 +554,7 @@ impl Page<'_> {
 
     /// Time and addresses.
     fn begin(&mut self, state: &State, direction: Direction, time: Timestamp) {
-        if !self.options.prefix {
-            return;
-        }
-        self.out.extend_from_slice(self.options.palette.prefix(direction));
-        let before = self.out.len();
-        self.clock.write(time, self.out);
-        if self.out.len() > before {
-            self.out.push(b' ');
-        }
-        self.out.extend_from_slice(state.addresses(direction));
-        self.out.extend_from_slice(b"  ");
-        self.out.extend_from_slice(self.options.palette.end());
+        write_prefix(self.options, self.clock, state, direction, time, self.out);
     }
 
     fn end(&mut self) {
