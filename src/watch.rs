@@ -7,7 +7,7 @@ use crate::event::{ClientKnown, Connection, Direction, Emit, Event, Kind, SinkEr
 use crate::mail::input::{Input, Kept, Out};
 use crate::mail::probe::{Outcome, Probe};
 use crate::mail::session::Session;
-use crate::mail::starttls::sniff;
+use crate::mail::starttls::{sniff, sniff_hello};
 use crate::mail::{Flow, ImplicitMismatch, MailEvent, MailWarning, Protocol, port_hint};
 use crate::time::Timestamp;
 use crate::tls::{Started, TlsEvent, TlsHow, TlsWatcher, looks_like_chain, looks_like_client_hello};
@@ -125,7 +125,7 @@ enum Stage {
     Mail,
     /// The TLS watcher.
     Tls,
-    /// Nobody, until a TLS record begins: the other side speaks TLS.
+    /// Nobody, unless TLS begins here: the side has just begun to speak again.
     TlsDue,
     /// Nobody.
     Pass,
@@ -196,7 +196,7 @@ impl Watch {
         if self.last != Some(direction) {
             self.flush(direction.reverse(), out)?;
             self.last = Some(direction);
-            self.look_again(direction, bytes);
+            self.look_again(direction);
         }
         if self.hold(direction).is_empty() {
             let times = [(0, time)];
@@ -233,16 +233,22 @@ impl Watch {
     }
 
     /// The other side has spoken: what nobody understood may now be something.
-    fn look_again(&mut self, direction: Direction, bytes: &[u8]) {
-        if *self.stage(direction) != Stage::Pass || self.tries == 0 || self.session.is_some() {
+    fn look_again(&mut self, direction: Direction) {
+        if *self.stage(direction) != Stage::Pass || self.session.is_some() {
             return;
         }
+        if self.tls.is_some() {
+            *self.stage(direction) = Stage::TlsDue;
+            return;
+        }
+        let Some(probe) = self.probe.as_mut().filter(|_| self.tries > 0) else {
+            return;
+        };
         self.tries -= 1;
-        let Some(probe) = &mut self.probe else { return };
         if !probe.from_start {
             probe.restart();
             *self.stage(direction) = Stage::Probe;
-        } else if direction == Direction::ToServer && looks_like_client_hello(bytes) == Verdict::Yes {
+        } else if direction == Direction::ToServer {
             *self.stage(direction) = Stage::TlsDue;
         }
     }
@@ -256,14 +262,18 @@ impl Watch {
                     return input.pass(rest, Kind::Plain, out);
                 }
                 Stage::Tls => self.read_tls(input, out)?,
-                Stage::TlsDue => match sniff(input) {
-                    Verdict::Yes => self.begin_tls(input, out)?,
-                    Verdict::Unsure => return Ok(()),
-                    Verdict::No => {
-                        let packet = input.packet().len();
-                        input.pass(packet, Kind::Plain, out)?;
+                Stage::TlsDue => {
+                    let verdict = if self.tls.is_some() {
+                        sniff(input)
+                    } else {
+                        sniff_hello(input)
+                    };
+                    match verdict {
+                        Verdict::Yes => self.begin_tls(input, out)?,
+                        Verdict::Unsure => return Ok(()),
+                        Verdict::No => *self.stage(direction) = Stage::Pass,
                     }
-                },
+                }
                 Stage::Mail => {
                     let Some(session) = &mut self.session else {
                         *self.stage(direction) = Stage::Pass;
@@ -305,8 +315,7 @@ impl Watch {
                 }
             }
             Outcome::Tls => {
-                let sure = probe.at_start(direction) || self.tls.is_some();
-                if sure || is_tls(input) {
+                if probe.from_start || self.tls.is_some() || is_tls(input) {
                     self.begin_tls(input, out)?;
                 } else {
                     *self.stage(direction) = Stage::Pass;
@@ -335,6 +344,9 @@ impl Watch {
         }
         let mut session = Session::new(protocol, probe.from_start);
         session.core().sure = sure;
+        if let Some(early) = probe.early_garbage() {
+            session.lose_client(early);
+        }
         for (direction, kept) in probe.take_runs() {
             session.data(&mut kept.passed(direction), out)?;
         }

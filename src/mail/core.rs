@@ -58,7 +58,7 @@ pub(crate) struct Core {
     /// The greeting has been seen, or will not be.
     pub(crate) greeted: bool,
     /// Where the client spoke first, if that was before the server did.
-    early: Option<(Timestamp, u64)>,
+    pub(crate) early: Option<(Timestamp, u64)>,
     /// Whether the protocol is certain.
     pub(crate) sure: bool,
     /// Bytes were seen, by direction.
@@ -402,6 +402,7 @@ impl Core {
         let text = self.kept_len();
         let started = self.switch.begin(input, self.protocol, text, out)?;
         let (direction, first) = (input.direction, input.offset() == 0);
+        let [client, server] = self.seen;
         let warning = match direction {
             _ if started
                 .as_ref()
@@ -409,10 +410,10 @@ impl Core {
             {
                 None
             }
-            Direction::ToServer if first && self.seen == [false, true] => {
+            Direction::ToServer if first && server => {
                 Some(MailWarning::ImplicitMismatch(ImplicitMismatch::ServerIsPlain))
             }
-            Direction::ToClient if first && self.seen == [true, false] => {
+            Direction::ToClient if first && client => {
                 Some(MailWarning::ImplicitMismatch(ImplicitMismatch::ClientIsPlain))
             }
             _ => self.whole().then_some(MailWarning::TlsWithoutStarttls),
@@ -425,6 +426,13 @@ impl Core {
         }
         self.restart(direction);
         Ok(started)
+    }
+
+    /// The connection is over: what became of STARTTLS, as far as both sides were seen.
+    pub(crate) fn close_switch(&mut self, time: Timestamp, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
+        let text = self.kept_len();
+        let asked_unseen = self.seen != [true; 2] || self.gapped == [true, false] || self.gapped == [true; 2];
+        self.switch.close(time, self.protocol, text, !asked_unseen, out)
     }
 
     /// Tells a reply of one line, beside the one that may be in the making.

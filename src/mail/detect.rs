@@ -145,7 +145,11 @@ pub(crate) fn server_line(line: &[u8], greeting: bool) -> Evidence {
 /// What the client's first line says.
 pub(crate) fn client_line(line: &[u8]) -> Evidence {
     let (word, rest) = split_word(line);
+    let is_ftp = ["TLS", "SSL"]
+        .iter()
+        .any(|mechanism| rest.eq_ignore_ascii_case(mechanism.as_bytes()));
     match client_word(word) {
+        Evidence::Any if is_ftp => Evidence::Not,
         Evidence::Not if is_imap(split_word(rest).0) => Evidence::Strong(Protocol::Imap),
         Evidence::Weak(Protocol::Smtp) if starts_with_path(rest) => Evidence::Strong(Protocol::Smtp),
         evidence => evidence,
@@ -167,7 +171,7 @@ fn client_word(word: &[u8]) -> Evidence {
     } else if is(&["LHLO"]) {
         Evidence::Strong(Protocol::Lmtp)
     } else if is(&[
-        "MAIL", "RCPT", "DATA", "BDAT", "RSET", "VRFY", "EXPN", "XCLIENT", "XFORWARD",
+        "MAIL", "RCPT", "DATA", "BDAT", "RSET", "VRFY", "EXPN", "XCLIENT", "XFORWARD", "STARTTLS",
     ]) {
         Evidence::Weak(Protocol::Smtp)
     } else if is(&["STLS", "APOP", "UIDL", "CAPA"]) {
@@ -185,7 +189,7 @@ fn client_word(word: &[u8]) -> Evidence {
         Evidence::Strong(Protocol::ManageSieve)
     } else if is(&["AUTHENTICATE", "CAPABILITY"]) {
         Evidence::Weak(Protocol::ManageSieve)
-    } else if is(&["QUIT", "NOOP", "AUTH", "STARTTLS", "HELP", "LOGOUT"]) {
+    } else if is(&["QUIT", "NOOP", "AUTH", "HELP", "LOGOUT"]) {
         Evidence::Any
     } else {
         Evidence::Not
@@ -282,15 +286,14 @@ pub(crate) fn judge(
         (Some(Weak(protocol)), Some(Weak(other))) if family(protocol) == family(other) => {
             Judgement::Mail(protocol, from_start)
         }
-        (Some(Any), Some(Weak(protocol))) => Judgement::Mail(protocol, from_start && hint == Some(protocol)),
         (_, Some(Weak(protocol))) if hint.map(family) == Some(family(protocol)) => {
             Judgement::Mail(hint.unwrap_or(protocol), from_start)
         }
         (Some(Weak(protocol)), None) if hint.map(family) == Some(family(protocol)) => {
             Judgement::Mail(protocol, false)
         }
-        (Some(Not | Weak(_)), Some(_)) | (Some(Any), Some(Any | Not)) => Judgement::Not,
-        (Some(Not), None) | (None, Some(Not)) => Judgement::Not,
+        (Some(Not | Weak(_)), Some(_)) | (Some(Any), Some(Not)) => Judgement::Not,
+        (None, Some(Not)) => Judgement::Not,
         _ => Judgement::Wait,
     }
 }

@@ -54,7 +54,8 @@ pub(crate) struct Probe {
     hint: Option<Protocol>,
     /// Nothing came before what is seen.
     pub(crate) from_start: bool,
-    first: Option<Direction>,
+    /// Who spoke first, preambles apart, when and where.
+    first: Option<(Direction, Timestamp, u64)>,
 }
 
 impl Probe {
@@ -91,6 +92,17 @@ impl Probe {
     pub(crate) fn time(&self) -> Option<Timestamp> {
         let (direction, kept) = self.runs.first()?;
         Some(kept.input(*direction).time())
+    }
+
+    /// When and where the client spoke before the server did, saying nothing that was understood.
+    pub(crate) fn early_garbage(&self) -> Option<(Timestamp, u64)> {
+        let [client, _] = &self.sides;
+        match self.first {
+            Some((Direction::ToServer, time, offset)) if client.evidence == Some(Evidence::Not) => {
+                Some((time, offset)).filter(|_| self.from_start)
+            }
+            _ => None,
+        }
     }
 
     /// Looks at the bytes of one direction.
@@ -149,7 +161,8 @@ impl Probe {
             return Ok(Err(Some(Outcome::Hold)));
         }
         side.begun = true;
-        self.first.get_or_insert(direction);
+        self.first
+            .get_or_insert((direction, input.time(), input.offset()));
         if verdict != Verdict::Yes && side.evidence.is_none() {
             side.evidence = Some(Evidence::Not);
             return Ok(Err(Some(match self.judge() {
@@ -176,7 +189,7 @@ impl Probe {
         out: &mut Out<'_, '_>,
     ) -> Result<Option<Outcome>, SinkError> {
         let direction = input.direction;
-        let greeting = self.from_start && self.first == Some(Direction::ToClient);
+        let greeting = self.from_start && matches!(self.first, Some((Direction::ToClient, ..)));
         let Some(side) = self.sides.get_mut(direction.index()) else {
             return Ok(Some(Outcome::Not));
         };
@@ -204,10 +217,12 @@ impl Probe {
             let line = std::mem::take(&mut side.line);
             side.kind = (!whole).then_some(kind);
             let line = without_end(&line);
-            side.evidence.get_or_insert_with(|| match direction {
-                Direction::ToServer => client_line(line),
-                Direction::ToClient => server_line(line, greeting),
-            });
+            if matches!(side.evidence, None | Some(Evidence::Any)) {
+                side.evidence = Some(match direction {
+                    Direction::ToServer => client_line(line),
+                    Direction::ToClient => server_line(line, greeting),
+                });
+            }
         } else {
             return Ok(None);
         }

@@ -46,6 +46,14 @@ impl Session {
         }
     }
 
+    /// The client spoke before the greeting, and nothing that was understood: what follows may be anything.
+    pub(crate) fn lose_client(&mut self, early: (Timestamp, u64)) {
+        self.core().early = Some(early);
+        if let Self::Smtp(smtp) = self {
+            smtp.lose_client();
+        }
+    }
+
     /// Bytes are missing.
     pub(crate) fn gap(
         &mut self,

@@ -15,23 +15,30 @@ const SNIFF: usize = 32;
 /// Whether TLS begins at `input`, which is where a line would begin.
 pub(crate) fn sniff(input: &Input<'_>) -> Verdict {
     let rest = input.rest();
-    let Some(first) = rest.first() else {
-        return Verdict::Unsure;
-    };
-    let client = input.direction == Direction::ToServer;
-    if !(matches!(first, 20..=24) || client && *first >= 0x80) {
-        return Verdict::No;
-    }
-    let head = rest.get(..SNIFF).unwrap_or(rest);
-    let verdict = match (client, looks_like_client_hello(head)) {
-        (true, verdict @ (Verdict::Yes | Verdict::Unsure)) => verdict,
+    match sniff_hello(input) {
         // A header alone: it must not matter whether more is there already.
-        _ => looks_like_record(rest.get(..5).unwrap_or(rest)),
-    };
-    if verdict == Verdict::Unsure && (input.last || rest.len() >= SNIFF) {
-        Verdict::No
-    } else {
-        verdict
+        Verdict::No => settle(input, looks_like_record(rest.get(..5).unwrap_or(rest))),
+        verdict => verdict,
+    }
+}
+
+/// Whether a client begins TLS at `input`.
+pub(crate) fn sniff_hello(input: &Input<'_>) -> Verdict {
+    let rest = input.rest();
+    match (input.direction, rest.first()) {
+        (Direction::ToServer, Some(22 | 0x80..)) => {
+            settle(input, looks_like_client_hello(rest.get(..SNIFF).unwrap_or(rest)))
+        }
+        (_, None) => Verdict::Unsure,
+        _ => Verdict::No,
+    }
+}
+
+/// What is still unsure when nothing more will come is none.
+fn settle(input: &Input<'_>, verdict: Verdict) -> Verdict {
+    match verdict {
+        Verdict::Unsure if input.last || input.rest().len() >= SNIFF => Verdict::No,
+        verdict => verdict,
     }
 }
 
@@ -250,12 +257,13 @@ impl Switch {
         self.alone = false;
     }
 
-    /// The connection is over. `client_text` as in [`Switch::begin`].
+    /// The connection is over. `client_text` as in [`Switch::begin`]; `client_seen`: all that the client said.
     pub(crate) fn close(
         &mut self,
         time: Timestamp,
         protocol: Protocol,
         client_text: u64,
+        client_seen: bool,
         out: &mut Out<'_, '_>,
     ) -> Result<(), SinkError> {
         if let (true, State::Agreed { server, .. }) = (self.alone, self.state) {
@@ -271,7 +279,11 @@ impl Switch {
             self.state = State::Idle;
             return tell(time, protocol, outcome, out);
         }
-        self.not_used(time, protocol, out)
+        if client_seen {
+            self.not_used(time, protocol, out)
+        } else {
+            Ok(())
+        }
     }
 }
 

@@ -2,13 +2,15 @@
 #![allow(dead_code)] // not every test file needs all of it
 
 use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 use flowdump::capture::{FileSource, Next, Source};
-use flowdump::decode::{DecodeOptions, Decoder};
-use flowdump::event::{Connection, Direction, Event, Kind};
+use flowdump::decode::{DecodeOptions, Decoder, Endpoint, Scope};
+use flowdump::event::{ClientKnown, CloseReason, Closing, Connection, Direction, Event, Kind};
 use flowdump::flow::{FlowOptions, FlowTable};
 use flowdump::mail::{MailEvent, StarttlsOutcome, Transaction};
+use flowdump::time::Timestamp;
 use flowdump::tls::{Handshake, TlsEvent};
 use flowdump::watch::Watchers;
 
@@ -232,4 +234,142 @@ pub fn capture(path: &Path) -> Vec<Seen> {
         .finish(&mut |connection, event| watchers.event(connection, event, &mut take))
         .unwrap();
     seen
+}
+
+/// What one side said before the other did: the unit that a capture's order fixes.
+pub type Run = (Direction, Vec<u8>);
+
+/// The dialogues of a capture's connections, as far as nothing is missing in them.
+pub fn dialogues(path: &Path) -> Vec<Vec<Run>> {
+    let mut all: Vec<Option<Vec<Run>>> = Vec::new();
+    let mut take = |connection: &Connection, event: &Event<'_>| {
+        let index = usize::try_from(connection.id - 1).unwrap();
+        if index >= all.len() {
+            all.resize_with(index + 1, || Some(Vec::new()));
+        }
+        match event {
+            Event::Data { direction, bytes, .. } => {
+                if let Some(runs) = &mut all[index] {
+                    say(runs, *direction, bytes);
+                }
+            }
+            Event::Gap { .. } => all[index] = None,
+            _ => {}
+        }
+        Ok(())
+    };
+    let mut source = FileSource::open(&[PathBuf::from(path)]).unwrap();
+    let mut decoder = Decoder::new(DecodeOptions::default());
+    let mut table = FlowTable::new(FlowOptions::default());
+    while let Ok(Next::Packet(packet)) = source.next() {
+        if let Some(segment) = decoder.decode(&packet) {
+            table.segment(&segment, &mut take).unwrap();
+        }
+    }
+    table.finish(&mut take).unwrap();
+    all.into_iter().flatten().collect()
+}
+
+/// Adds what a side says.
+pub fn say(runs: &mut Vec<Run>, direction: Direction, bytes: &[u8]) {
+    match runs.last_mut() {
+        Some((last, run)) if *last == direction => run.extend_from_slice(bytes),
+        _ => runs.push((direction, bytes.to_vec())),
+    }
+}
+
+/// A connection to a port, whose SYN was seen or not.
+pub fn connection(port: u16, from_start: bool) -> Connection {
+    let endpoint = |last, port| Endpoint {
+        address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, last)),
+        port,
+    };
+    Connection {
+        id: 1,
+        slot: 0,
+        client: endpoint(1, 40000),
+        server: endpoint(2, port),
+        client_known: if from_start {
+            ClientKnown::Syn
+        } else {
+            ClientKnown::Guessed
+        },
+        first_time: Timestamp::default(),
+        scope: Scope(0),
+        vlan: None,
+        mac: None,
+    }
+}
+
+/// Plays a dialogue, each run cut into pieces of the sizes that `cut` gives, all of a run at one time.
+pub fn play(connection: &Connection, runs: &[Run], mut cut: impl FnMut() -> usize) -> Seen {
+    let mut seen = Seen::default();
+    let mut watchers = Watchers::new();
+    let mut offsets = [0u64; 2];
+    let mut emit = |_: &Connection, event: &Event<'_>| {
+        seen.take(event);
+        Ok(())
+    };
+    watchers.event(connection, &Event::Opened, &mut emit).unwrap();
+    let mut last = Timestamp::default();
+    for (second, (direction, run)) in (1..).zip(runs) {
+        last = Timestamp::from_parts(second, 0).unwrap();
+        let mut rest = run.as_slice();
+        while !rest.is_empty() {
+            let (bytes, more) = rest.split_at(cut().clamp(1, rest.len()));
+            rest = more;
+            let data = Event::Data {
+                direction: *direction,
+                offset: offsets[direction.index()],
+                time: last,
+                kind: Kind::Plain,
+                bytes,
+            };
+            offsets[direction.index()] += bytes.len() as u64;
+            watchers.event(connection, &data, &mut emit).unwrap();
+        }
+    }
+    let closing = Closing {
+        reason: CloseReason::Timeout,
+        last_time: last,
+        handshake: true,
+        totals: Default::default(),
+    };
+    watchers
+        .event(connection, &Event::Closed(&closing), &mut emit)
+        .unwrap();
+    seen
+}
+
+/// A dialogue as one writes it down: `C: ` and `S: ` lines, each with CRLF.
+pub fn script(text: &str) -> Vec<Run> {
+    let mut runs = Vec::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let (who, said) = line.split_once(':').unwrap();
+        let direction = if who == "C" {
+            Direction::ToServer
+        } else {
+            Direction::ToClient
+        };
+        say(
+            &mut runs,
+            direction,
+            format!("{}\r\n", said.strip_prefix(' ').unwrap_or(said)).as_bytes(),
+        );
+    }
+    runs
+}
+
+/// A TLS 1.2 ClientHello that is as short as can be.
+pub const CLIENT_HELLO: &[u8] = b"\x16\x03\x01\x00\x2d\x01\x00\x00\x29\x03\x03\
+    0123456789abcdef0123456789abcdef\x00\x00\x02\x00\x2f\x01\x00";
+
+/// And its ServerHello.
+pub const SERVER_HELLO: &[u8] = b"\x16\x03\x03\x00\x2a\x02\x00\x00\x26\x03\x03\
+    0123456789abcdef0123456789abcdef\x00\x00\x2f\x00";
+
+/// For messages of failed tests.
+pub fn show(runs: &[Run]) -> String {
+    let line = |(direction, run): &Run| format!("{} {}\n", arrow(*direction), run.escape_ascii());
+    runs.iter().map(line).collect()
 }

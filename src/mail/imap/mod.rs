@@ -154,8 +154,7 @@ impl Imap {
     }
 
     pub(crate) fn close(&mut self, time: Timestamp, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
-        let text = self.core.kept_len();
-        self.core.switch.close(time, self.core.protocol, text, out)?;
+        self.core.close_switch(time, out)?;
         if self.mode == Mode::Undecided(Why::Starttls) {
             self.understand_kept(Mode::Commands, out)?;
         }

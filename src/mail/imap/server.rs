@@ -1,5 +1,7 @@
 //! The server's lines: replies, data, leave to go on.
 
+use memchr::memchr;
+
 use crate::event::{Direction, Kind, SinkError};
 use crate::mail::core::Flow;
 use crate::mail::detect::server_begins;
@@ -49,7 +51,9 @@ impl Imap {
     }
 
     /// What a line that begins so is called; `None` where it is too short to tell.
-    fn call(&self, head: &[u8]) -> Option<Kind> {
+    fn call(&self, rest: &[u8]) -> Option<Kind> {
+        let line = memchr(b'\n', rest).map_or(rest, |end| rest.get(..=end).unwrap_or(rest));
+        let head = line.get(..HEAD).unwrap_or(line);
         let word = if self.is_sieve() {
             match head {
                 [b'"' | b'{', ..] => return Some(Kind::Reply),
@@ -59,7 +63,7 @@ impl Imap {
             match head.iter().position(|byte| *byte == b' ') {
                 _ if matches!(head.first(), Some(b'*' | b'+')) => return Some(Kind::Reply),
                 Some(blank) => head.get(blank + 1..)?,
-                None if head.len() >= HEAD || head.contains(&b'\n') => return Some(Kind::Plain),
+                None if head.len() >= HEAD || head.ends_with(b"\n") => return Some(Kind::Plain),
                 None => return None,
             }
         };
@@ -69,7 +73,7 @@ impl Imap {
                 Some(Kind::PermanentReply)
             }
             Some(_) => Some(Kind::Reply),
-            None if word.len() > 7 => Some(Kind::Reply),
+            None if word.len() > 7 || head.len() >= HEAD => Some(Kind::Reply),
             None => None,
         }
     }

@@ -65,6 +65,12 @@ impl Smtp {
             }
         }
         let looks_like_body = self.looks_like_body;
+        if looks_like_body {
+            self.known = match input.rest() {
+                [b'.'] | [b'.', b'\r'] if !input.last => return Flow::Hold,
+                rest => rest.starts_with(b".\r\n"),
+            };
+        }
         if matches!(self.mode, Mode::Lost | Mode::Undecided(Why::Data | Why::Auth)) && !looks_like_body {
             let verdict = begins_like_smtp(input.rest());
             if verdict == Verdict::Unsure && !input.last {
@@ -81,7 +87,7 @@ impl Smtp {
     fn kind(&self) -> Kind {
         match self.mode {
             Mode::Secret => Kind::Secret,
-            Mode::Undecided(Why::Data) if self.looks_like_body => Kind::Body,
+            Mode::Undecided(Why::Data) if self.looks_like_body && !self.known => Kind::Body,
             Mode::Undecided(Why::Auth) if !self.known => Kind::Secret,
             Mode::Undecided(Why::Starttls) if self.core.switch.is_agreed() => Kind::Injected,
             Mode::Lost if !self.known => self.core.unknown_kind(),

@@ -105,29 +105,24 @@ impl Smtp {
         self.ask_as(told, What::Chunk(depth, last));
         let digits = !size.is_empty() && size.iter().all(u8::is_ascii_digit);
         let number = std::str::from_utf8(size).ok().and_then(|size| size.parse().ok());
-        match number.filter(|_| digits) {
-            Some(size) => self.begin_chunk(size, last),
-            None => {
-                self.mode = Mode::Lost;
-                let words = format!("BDAT with the size {:?}", text(size, 32));
-                out.warn(
-                    line.time,
-                    Direction::ToServer,
-                    line.offset,
-                    MailWarning::Malformed(words),
-                )?;
+        let wrong = match number.filter(|_| digits) {
+            // Servers refuse it without reading a chunk.
+            Some(_) if !rest.is_empty() && !last => {
+                format!("BDAT with {:?} where LAST may stand", text(rest, 32))
             }
-        }
-        if !rest.is_empty() && !last {
-            let words = format!("BDAT with {:?} where LAST may stand", text(rest, 32));
-            out.warn(
-                line.time,
-                Direction::ToServer,
-                line.offset,
-                MailWarning::Malformed(words),
-            )?;
-        }
-        Ok(())
+            Some(size) => {
+                self.begin_chunk(size, last);
+                return Ok(());
+            }
+            None => format!("BDAT with the size {:?}", text(size, 32)),
+        };
+        self.mode = Mode::Lost;
+        out.warn(
+            line.time,
+            Direction::ToServer,
+            line.offset,
+            MailWarning::Malformed(wrong),
+        )
     }
 }
 

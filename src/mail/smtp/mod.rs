@@ -121,6 +121,11 @@ impl Smtp {
         Ok(Flow::Go)
     }
 
+    /// What the client sends is a command only where it begins like one.
+    pub(crate) fn lose_client(&mut self) {
+        self.mode = Mode::Lost;
+    }
+
     /// Bytes are missing.
     pub(crate) fn gap(
         &mut self,
@@ -161,8 +166,7 @@ impl Smtp {
 
     /// The connection is over.
     pub(crate) fn close(&mut self, time: Timestamp, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
-        let text = self.core.kept_len();
-        self.core.switch.close(time, self.core.protocol, text, out)?;
+        self.core.close_switch(time, out)?;
         // Where nobody answered (one side only), what was asked for is taken as given.
         let alone = self.core.seen == [true, false];
         loop {
