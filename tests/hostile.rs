@@ -7,9 +7,9 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use common::captures;
 use common::packets::{ACK, Frame, PSH, PcapStyle, SYN, Talk, Tcp, pcap, pcapng};
 use common::replay::{Replay, Spine, replay, replay_files};
+use common::{capture, captures};
 use flowdump::event::CloseReason;
 use flowdump::flow::FlowOptions;
 
@@ -428,4 +428,23 @@ fn syns_that_are_never_answered_do_not_pile_up_behind_one_pair() {
         talk.segments.clear();
     }
     assert!(spine.stats().open <= 2, "{:?}", spine.stats());
+}
+
+#[test]
+fn a_cut_compressed_capture_gives_what_is_whole_and_a_wrong_one_is_an_error() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = fs::read(capture("smtp-plain.pcap.gz")).expect("the capture is there");
+    let cut = read(folder.path(), &file[..700]);
+    assert!((1..23).contains(&cut.packets), "{}", cut.packets);
+    assert!(
+        cut.warnings.concat().contains("cut short in its last record"),
+        "{:?}",
+        cut.warnings
+    );
+    let mut wrong = file.clone();
+    let checksum = file.len() - 8;
+    wrong[checksum] ^= 1;
+    let wrong = read(folder.path(), &wrong);
+    assert_eq!(wrong.packets, 23, "all were there before it showed");
+    assert!(wrong.errors.concat().contains("checksum"), "{:?}", wrong.errors);
 }

@@ -35,8 +35,8 @@ pub(super) struct Stream {
     /// Offset of the window in the (decompressed) stream.
     position: u64,
     finished: bool,
-    /// What was wrong, told once what came before it has been given out.
-    error: Option<io::Error>,
+    /// What was wrong, told whenever more is asked for than came before it.
+    error: Option<(io::ErrorKind, String)>,
 }
 
 /// A pipe whose writer may pause: `WouldBlock` says so, at once after the last byte, later from time to time.
@@ -215,17 +215,14 @@ impl Stream {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
                 Err(error) => {
                     self.finished = true;
-                    self.error = Some(error);
+                    self.error = Some((error.kind(), error.to_string()));
                 }
             }
         }
         let enough = self.end - self.begin >= need;
-        match self.error.take() {
-            Some(error) if !enough => Err(error),
-            error => {
-                self.error = error;
-                Ok(enough)
-            }
+        match &self.error {
+            Some((kind, reason)) if !enough => Err(io::Error::new(*kind, reason.clone())),
+            _ => Ok(enough),
         }
     }
 }

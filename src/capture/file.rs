@@ -3,6 +3,7 @@
 //! Several files are one capture, ordered by the time of their first packet (rotated files); each is read
 //! to its end before the next.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -140,9 +141,9 @@ impl Source for FileSource {
                 _ => {}
             }
             self.done += open.bytes.position();
-            if let Ok(Step::Cut { offset, missing }) = &step {
+            if let Ok(Step::Cut { offset, how }) = &step {
                 self.warnings.push(format!(
-                    "{}: cut short in its last record, at byte {offset} ({missing} bytes missing); what is whole was used",
+                    "{}: cut short in its last record, at byte {offset} ({how}); what is whole was used",
                     open.path.display()
                 ));
             }
@@ -185,10 +186,10 @@ enum Step {
     /// A pipe's writer has nothing just now.
     Pause,
     End,
-    /// The file ends within a record that begins at `offset`.
+    /// The file ends within a record that begins at `offset`, or its packing ends too soon.
     Cut {
         offset: u64,
-        missing: usize,
+        how: String,
     },
 }
 
@@ -200,7 +201,7 @@ impl Open {
         };
         let mut bytes = Bytes::open(path).map_err(io)?;
         while let Err(error) = bytes.fill(Format::DETECT) {
-            if error.kind() != std::io::ErrorKind::WouldBlock {
+            if error.kind() != ErrorKind::WouldBlock {
                 return Err(io(error));
             }
         }
@@ -254,7 +255,11 @@ impl Open {
             let offset = self.bytes.position();
             let enough = match self.bytes.fill(need) {
                 Ok(enough) => enough,
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(Step::Pause),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Step::Pause),
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                    let how = error.to_string();
+                    return Ok(Step::Cut { offset, how });
+                }
                 Err(error) => {
                     return Err(CaptureError::Broken {
                         path: self.path.clone(),
@@ -268,10 +273,8 @@ impl Open {
                 return Ok(if have == 0 {
                     Step::End
                 } else {
-                    Step::Cut {
-                        offset,
-                        missing: need - have,
-                    }
+                    let how = format!("{} bytes missing", need - have);
+                    Step::Cut { offset, how }
                 });
             }
             match self.format.item(self.bytes.window()) {
