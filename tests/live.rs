@@ -249,22 +249,25 @@ fn what_a_stalled_reader_loses_is_counted() {
     cable();
     let (mut source, stop) = open("in", "udp dst port 25");
     assert!(matches!(source.next(), Ok(Next::Idle(_))));
-    // 180 MB; the ring holds 64 MiB.
-    send(25, 0..3000, 60_000);
+    // 180 MB; the ring holds 64 MiB, the kernel as much. Not faster than the thread gets the processor.
+    for slice in 0..60 {
+        send(25, slice * 50..(slice + 1) * 50, 60_000);
+        std::thread::sleep(Duration::from_millis(5));
+    }
     stop.store(true, Ordering::Relaxed);
     std::thread::sleep(Duration::from_millis(200));
     let (packets, ended) = collect(&mut source, PAYLOAD);
     assert!(matches!(ended, Ended::End), "{ended:?}");
     let stats = source.stats();
     assert!(stats.dropped_by_us > 0, "{stats:?}");
+    assert_eq!(packets.len() as u64, stats.seen, "{stats:?}");
     assert_eq!(
-        packets.len() as u64 + stats.dropped_by_us,
-        stats.seen,
+        stats.seen + stats.dropped_by_us + stats.dropped_by_kernel,
+        3000,
         "{stats:?}"
     );
-    assert_eq!(stats.seen + stats.dropped_by_kernel, 3000, "{stats:?}");
     let held: usize = packets.iter().map(|(_, len, _)| len).sum();
-    assert!(held > 60 << 20, "{held} bytes in the ring");
+    assert!(held > 72 << 20, "{held} bytes in the ring and in the kernel");
     assert!(numbers(&packets).is_sorted());
 }
 

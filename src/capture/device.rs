@@ -127,10 +127,14 @@ impl Device {
         self.link_type
     }
 
-    /// Gives `take` time, length on the wire and bytes of each packet that is there, a bounded number of them, and
-    /// returns how many. Doesn't wait.
-    pub(super) fn read(&mut self, mut take: impl FnMut(Timestamp, u32, &[u8])) -> Result<usize, Lost> {
-        let taken = self.capture.dispatch(Some(BURST), |packet| {
+    /// Gives `take` time, length on the wire and bytes of each packet that is there, `most` at the most, and returns
+    /// how many. Doesn't wait.
+    pub(super) fn read(
+        &mut self,
+        most: usize,
+        mut take: impl FnMut(Timestamp, u32, &[u8]),
+    ) -> Result<usize, Lost> {
+        let taken = self.capture.dispatch(Some(most.min(BURST)), |packet| {
             let fraction = u32::try_from(packet.header.ts.tv_usec).unwrap_or(0);
             let nanos = if NANOSECONDS {
                 fraction

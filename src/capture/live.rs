@@ -39,11 +39,14 @@ const CHECK: Duration = Duration::from_millis(250);
 const ABSENCE: Duration = Duration::from_millis(200);
 
 /// At the end, the kernel's buffer is empty when nothing came for so long (a block of it is given to us when it is
-/// full or `device::RETIRE` old) …
+/// full or `device::RETIRE` old).
 const QUIET: Duration = Duration::from_millis(40);
 
-/// … and what comes faster than we read it is left after so long.
-const LONGEST_DRAIN: Duration = Duration::from_secs(3);
+/// A packet is hardly ever longer than this, segmentation offload included.
+const LARGEST: usize = 1 << 16;
+
+/// What the kernel drops so long after the ring was full, it drops because of us: its buffer was full, too.
+const BLAME: Duration = Duration::from_millis(500);
 
 /// What to capture, and how.
 #[derive(Debug, Clone)]
@@ -65,13 +68,13 @@ pub struct LiveOptions {
 /// What became of the packets so far. Nothing here wraps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LiveStats {
-    /// Packets that passed the filter and were read from the kernel, those in `dropped_by_us` included.
+    /// Packets that passed the filter and were given to the program, or wait for it.
     pub seen: u64,
-    /// Lost because the kernel's buffer was full.
+    /// Lost because the kernel's buffer was full although we had room.
     pub dropped_by_kernel: u64,
     /// Lost in the interface or its driver, filter or not; where the system tells.
     pub dropped_by_interface: u64,
-    /// Read, but thrown away because processing was too slow.
+    /// Lost because processing was too slow, and our buffer and then the kernel's were full.
     pub dropped_by_us: u64,
 }
 
@@ -137,6 +140,7 @@ impl LiveSource {
             filler,
             shared: Arc::clone(&shared),
             stop,
+            held_back: None,
         });
         let interface = options.interface.clone();
         Ok(Self {
@@ -268,6 +272,18 @@ impl Drop for LiveSource {
     }
 }
 
+/// What a look into the kernel's buffer came to.
+enum Taken {
+    /// Packets, and so many bytes.
+    Packets(usize),
+    /// Packets that are later than asked for.
+    Beyond,
+    /// There was nothing; `pending`: the ring waits for the program to take more.
+    Nothing { pending: bool },
+    /// The ring is full.
+    NoRoom,
+}
+
 /// The thread's own.
 #[derive(Debug)]
 struct Capturer {
@@ -277,14 +293,15 @@ struct Capturer {
     filler: Filler,
     shared: Arc<Shared>,
     stop: Arc<AtomicBool>,
+    /// When there was no room for what the kernel holds.
+    held_back: Option<Instant>,
 }
 
 impl Capturer {
     fn run(mut self) {
         loop {
             let lost = self.capture();
-            let until = if lost.is_some() { None } else { Some(now()) };
-            self.drain(until);
+            self.drain();
             self.count();
             let Some(lost) = lost else {
                 return self.filler.end();
@@ -316,18 +333,10 @@ impl Capturer {
     fn capture(&mut self) -> Option<Lost> {
         let mut checked = Instant::now();
         while !self.stopping() {
-            let (filler, shared, link_type) = (&mut self.filler, &self.shared, self.device.link_type());
-            let taken = self.device.read(|time, wire_len, captured| {
-                shared.seen.fetch_add(1, Ordering::Relaxed);
-                if !filler.push(link_type, time, wire_len, captured) {
-                    shared.by_us.fetch_add(1, Ordering::Relaxed);
-                }
-            });
-            let taken = match taken {
+            let taken = match self.take(None) {
                 Ok(taken) => taken,
                 Err(lost) => return Some(lost),
             };
-            let pending = self.filler.hand_over();
             if checked.elapsed() >= CHECK {
                 checked = Instant::now();
                 self.count();
@@ -335,51 +344,86 @@ impl Capturer {
                     return Some(lost);
                 }
             }
-            if taken == 0 {
-                self.device.wait(if pending { RETRY } else { PULSE });
+            match taken {
+                Taken::Packets(_) | Taken::Beyond => {}
+                Taken::Nothing { pending: false } => self.device.wait(PULSE),
+                Taken::Nothing { pending: true } => self.device.wait(RETRY),
+                Taken::NoRoom => std::thread::sleep(RETRY),
             }
         }
         None
     }
 
-    /// Reads what the kernel still holds: packets until that time, or all there are. Now the ring may be waited
-    /// for: nothing new is wanted that could be lost meanwhile.
-    fn drain(&mut self, until: Option<Timestamp>) {
-        let begun = Instant::now();
-        let mut last = begun;
-        let mut beyond = false;
-        while !beyond && last.elapsed() < QUIET && begun.elapsed() < LONGEST_DRAIN {
-            let (filler, shared, link_type) = (&mut self.filler, &self.shared, self.device.link_type());
-            let taken = self.device.read(|time, wire_len, captured| {
-                beyond |= until.is_some_and(|until| time > until);
-                if beyond {
-                    return;
+    /// Reads what the kernel holds at this moment, and waits for room for it.
+    fn drain(&mut self) {
+        let until = now();
+        // Since the first of the looks that found nothing, not since the last that found something: between two looks
+        // this thread may wait for the processor for any time.
+        let mut quiet: Option<Instant> = None;
+        // Should the clock have been set back: no more than this fits into the kernel's buffer.
+        let mut left = self.options.buffer_size as usize;
+        while left > 0 && !self.shared.abandoned.load(Ordering::Relaxed) {
+            match self.take(Some(until)) {
+                Ok(Taken::Beyond) => return,
+                Ok(Taken::Packets(bytes)) => {
+                    left = left.saturating_sub(bytes);
+                    quiet = None;
                 }
-                shared.seen.fetch_add(1, Ordering::Relaxed);
-                while !filler.push(link_type, time, wire_len, captured) {
-                    if shared.abandoned.load(Ordering::Relaxed) || begun.elapsed() > LONGEST_DRAIN {
-                        shared.by_us.fetch_add(1, Ordering::Relaxed);
-                        break;
+                Ok(Taken::NoRoom) => {
+                    quiet = None;
+                    std::thread::sleep(RETRY);
+                }
+                Ok(Taken::Nothing { .. }) | Err(_) => {
+                    if quiet.get_or_insert_with(Instant::now).elapsed() >= QUIET {
+                        return;
                     }
-                    std::thread::sleep(Duration::from_millis(1));
+                    std::thread::sleep(RETRY);
                 }
-            });
-            self.filler.hand_over();
-            if self.shared.abandoned.load(Ordering::Relaxed) {
-                return;
-            }
-            if taken.is_ok_and(|taken| taken > 0) {
-                last = Instant::now();
-            } else {
-                std::thread::sleep(Duration::from_millis(2));
             }
         }
+    }
+
+    /// Moves as many packets from the kernel's buffer into the ring as there are and as surely fit. What does not fit
+    /// stays with the kernel, whose buffer so makes ours longer.
+    fn take(&mut self, until: Option<Timestamp>) -> Result<Taken, Lost> {
+        let most = self.filler.room() / LARGEST;
+        if most == 0 {
+            self.held_back = Some(Instant::now());
+            return Ok(Taken::NoRoom);
+        }
+        let (filler, shared, link_type) = (&mut self.filler, &self.shared, self.device.link_type());
+        let (mut bytes, mut beyond) = (0, false);
+        let taken = self.device.read(most, |time, wire_len, captured| {
+            beyond |= until.is_some_and(|until| time > until);
+            if beyond {
+                return;
+            }
+            bytes += captured.len();
+            let counter = if filler.push(link_type, time, wire_len, captured) {
+                &shared.seen
+            } else {
+                &shared.by_us
+            };
+            counter.fetch_add(1, Ordering::Relaxed);
+        })?;
+        let pending = self.filler.hand_over();
+        Ok(match taken {
+            _ if beyond => Taken::Beyond,
+            0 => Taken::Nothing { pending },
+            _ => Taken::Packets(bytes),
+        })
     }
 
     /// Adds what the system's counters grew by.
     fn count(&mut self) {
         let (by_kernel, by_interface) = self.device.dropped();
-        self.shared.by_kernel.fetch_add(by_kernel, Ordering::Relaxed);
+        let ours = self.held_back.is_some_and(|at| at.elapsed() < BLAME);
+        let counter = if ours {
+            &self.shared.by_us
+        } else {
+            &self.shared.by_kernel
+        };
+        counter.fetch_add(by_kernel, Ordering::Relaxed);
         self.shared
             .by_interface
             .fetch_add(by_interface, Ordering::Relaxed);

@@ -131,6 +131,13 @@ impl Filler {
         true
     }
 
+    /// Bytes that surely fit in.
+    pub(super) fn room(&self) -> usize {
+        // One more is being filled here.
+        let batches = self.most - 1;
+        batches.saturating_sub(self.queued.load(Ordering::Relaxed)) * BATCH
+    }
+
     /// Hands over what there is if the other side waits for it. `true`: something is left here.
     pub(super) fn hand_over(&mut self) -> bool {
         if self.current.is_some() && self.messages.is_empty() {
@@ -164,8 +171,7 @@ impl Filler {
     }
 
     fn send_current(&mut self) -> bool {
-        // One more is being filled here.
-        if self.queued.load(Ordering::Relaxed) + 1 >= self.most {
+        if self.room() == 0 {
             return false;
         }
         if let Some(batch) = self.current.take() {

@@ -51,6 +51,8 @@ def send(host, port, total, rate, count):
             if ahead > 0.002:
                 time.sleep(ahead)
     took = time.monotonic() - begun
+    # What comes last must not be lost: the end tells how long the stream was.
+    time.sleep(2)
     for connection in connections:
         connection.shutdown(socket.SHUT_WR)
         connection.recv(1)
