@@ -132,17 +132,40 @@ fn is_plain(bytes: &[u8]) -> bool {
         .all(|part| part.iter().fold(0, |any, byte| any | odd(byte)) == 0)
 }
 
-/// The same for whole lines: line ends are let pass.
-pub fn is_plain_lines(bytes: &[u8]) -> bool {
-    let odd = |byte: &u8| {
-        u8::from(byte.wrapping_sub(0x20) >= 0x5f)
+/// Whether lines can be shown as they are: valid UTF-8 in which nothing but line ends would be escaped.
+pub fn is_harmless_text(lines: &[u8]) -> bool {
+    let control = |byte: &u8| {
+        u8::from(*byte < 0x20)
             & u8::from(*byte != b'\t')
             & u8::from(*byte != b'\n')
             & u8::from(*byte != b'\r')
+            | u8::from(*byte == 0x7f)
     };
-    bytes
+    let mut beyond_ascii = false;
+    for part in lines.chunks(256) {
+        if part.iter().fold(0, |any, byte| any | control(byte)) != 0 {
+            return false;
+        }
+        beyond_ascii |= !part.is_ascii();
+    }
+    if !beyond_ascii {
+        return true;
+    }
+    let Ok(text) = std::str::from_utf8(lines) else {
+        return false;
+    };
+    // Each character that is escaped begins with one of these; of most texts none does.
+    let suspect = |byte: &u8| {
+        let begins = [0xc2, 0xcd, 0xd8, 0xe1, 0xe2, 0xe3, 0xef, 0xf0, 0xf3];
+        begins.iter().fold(0, |any, begin| any | u8::from(byte == begin))
+    };
+    let suspicious = lines
         .chunks(256)
-        .all(|part| part.iter().fold(0, |any, byte| any | odd(byte)) == 0)
+        .any(|part| part.iter().fold(0, |any, byte| any | suspect(byte)) != 0);
+    !suspicious
+        || text
+            .chars()
+            .all(|character| matches!(character, '\r' | '\n') || is_harmless(character))
 }
 
 /// Whether a character can neither harm a terminal nor mislead its reader.
@@ -208,6 +231,21 @@ mod tests {
     fn or_is_a_dot_for_each_byte() {
         assert_eq!(shown(b"a\x1b[31mb\xff\xfe", Unprintable::Dot), "a.[31mb..");
         assert_eq!(shown("\u{202e}x".as_bytes(), Unprintable::Dot), "...x");
+    }
+
+    #[test]
+    fn what_begins_harmlessly_is_harmless() {
+        for character in '\0'..=char::MAX {
+            let mut bytes = [0; 4];
+            let text = character.encode_utf8(&mut bytes).as_bytes();
+            let line_end = matches!(character, '\r' | '\n');
+            assert_eq!(
+                is_harmless_text(text),
+                line_end || is_harmless(character),
+                "{character:?}"
+            );
+        }
+        assert!(!is_harmless_text(b"caf\xe9"));
     }
 
     proptest::proptest! {

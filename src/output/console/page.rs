@@ -1,13 +1,13 @@
 //! Writes the lines of one connection.
 
-use memchr::{memchr, memchr2};
+use memchr::{memchr, memchr2, memrchr};
 
 use super::state::{Line, Run, State};
 use super::{Body, ConsoleOptions, Show, TlsStyle};
 use crate::event::{CloseReason, Closing, Connection, Direction, GapReason, Kind};
 use crate::mail::MailEvent;
 use crate::output::clock::{Clock, TimeStyle};
-use crate::output::escape::{Unprintable, escape, is_plain_lines};
+use crate::output::escape::{Unprintable, escape, is_harmless_text};
 use crate::output::facts::end_name;
 use crate::output::hex;
 use crate::output::words::{self, Weight, Words};
@@ -150,67 +150,63 @@ impl Page<'_> {
     fn lines(&mut self, state: &mut State, direction: Direction, time: Timestamp, kind: Kind, bytes: &[u8]) {
         self.finish_line(state, direction.reverse());
         let mut rest = bytes;
-        let hides = kind == Kind::Secret && !self.options.secrets;
-        let folds = kind == Kind::Body && self.options.body != Body::All;
-        if !hides && !folds && is_plain_lines(bytes) {
-            rest = self.plain_lines(state, direction, time, kind, bytes);
-        }
-        while let Some(end) = memchr(b'\n', rest) {
+        if !state.line(direction).bytes.is_empty()
+            && let Some(end) = memchr(b'\n', rest)
+        {
             let (line, after) = rest.split_at(end + 1);
             rest = after;
-            if !hides && state.line(direction).bytes.is_empty() {
-                self.line(state, direction, time, kind, line, false);
-            } else {
+            self.extend(state, direction, time, kind, line);
+            self.give_line(state, direction, false);
+        }
+        let whole = memrchr(b'\n', rest).map_or(0, |end| end + 1);
+        let (mut whole, unfinished) = rest.split_at(whole);
+        let hides = kind == Kind::Secret && !self.options.secrets;
+        let folds = kind == Kind::Body && self.options.body != Body::All;
+        if !whole.is_empty() && !hides && !folds && is_harmless_text(whole) {
+            whole = self.harmless_lines(state, direction, time, kind, whole);
+        }
+        while let Some(end) = memchr(b'\n', whole) {
+            let (line, after) = whole.split_at(end + 1);
+            whole = after;
+            if hides {
                 self.extend(state, direction, time, kind, line);
                 self.give_line(state, direction, false);
+            } else {
+                self.line(state, direction, time, kind, line, false);
             }
         }
-        if !rest.is_empty() {
-            self.extend(state, direction, time, kind, rest);
+        if !unfinished.is_empty() {
+            self.extend(state, direction, time, kind, unfinished);
             if state.line(direction).bytes.len() >= LONGEST_LINE {
                 self.give_line(state, direction, true);
             }
         }
     }
 
-    /// The hot path: lines of plain text are copied as they are. Returns what is left for the careful way: the
-    /// last line if it is not finished, or all from a line on that has a bare CR.
-    fn plain_lines<'b>(
+    /// The hot path: lines that can be shown as they are. Returns what is left for the careful way: all from a
+    /// line on that has a bare CR.
+    fn harmless_lines<'b>(
         &mut self,
         state: &mut State,
         direction: Direction,
         time: Timestamp,
         kind: Kind,
-        bytes: &'b [u8],
+        lines: &'b [u8],
     ) -> &'b [u8] {
-        let mut rest = bytes;
-        if !state.line(direction).bytes.is_empty() {
-            let Some(end) = memchr(b'\n', rest) else {
-                return rest;
-            };
-            let (line, after) = rest.split_at(end + 1);
-            self.extend(state, direction, time, kind, line);
-            self.give_line(state, direction, false);
-            rest = after;
-        }
         if kind != Kind::Body {
             self.unfold(state, direction);
         }
         self.margin
             .fill(self.options, self.clock, state, direction, time, kind);
+        let mut rest = lines;
         while let Some(end) = memchr2(b'\r', b'\n', rest) {
-            let (content, after) = rest.split_at(end);
-            let bare = match after {
-                [b'\r', b'\n', after @ ..] => {
-                    rest = after;
-                    false
-                }
-                [b'\n', after @ ..] => {
-                    rest = after;
-                    true
-                }
+            let (content, end) = rest.split_at(end);
+            let (after, bare) = match end {
+                [b'\r', b'\n', after @ ..] => (after, false),
+                [b'\n', after @ ..] => (after, true),
                 _ => break,
             };
+            rest = after;
             self.out.extend_from_slice(&self.margin.start);
             self.out.extend_from_slice(content);
             if bare {
