@@ -187,6 +187,10 @@ pub struct Args {
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration, help_heading = HEADING_LIMITS)]
     pub idle_timeout: Duration,
 
+    /// Read and write on so many threads, at most two [default: as many as there are processors]
+    #[arg(long, value_name = "N", help_heading = HEADING_LIMITS)]
+    pub threads: Option<usize>,
+
     /// After opening the interface become this user
     #[arg(short = 'U', long, value_name = "USER")]
     pub relinquish_privileges: Option<String>,

@@ -63,6 +63,8 @@ pub struct Config {
     pub duration: Option<Duration>,
     /// Become this user; `None` is who called sudo.
     pub user: Option<String>,
+    /// With more than one, what is found is written on a thread of its own.
+    pub threads: usize,
     /// Errors only.
     pub quiet: bool,
     /// A bar on stderr shows how far a file has been read.
@@ -92,6 +94,8 @@ pub enum UsageError {
 /// What of the surroundings matters.
 #[derive(Debug, Clone, Default)]
 pub struct Surroundings {
+    /// Processors that this process may use.
+    pub cores: usize,
     /// stdout is a terminal.
     pub stdout_terminal: bool,
     /// How wide stdout's terminal is.
@@ -117,6 +121,7 @@ impl Surroundings {
             .to_string_lossy()
             .to_ascii_lowercase();
         Self {
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
             stdout_terminal: std::io::stdout().is_terminal(),
             width: terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0)),
             stderr_terminal: std::io::stderr().is_terminal(),
@@ -209,6 +214,7 @@ impl Config {
             max_bytes: args.max_bytes,
             duration: args.duration,
             user: args.relinquish_privileges.clone(),
+            threads: args.threads.unwrap_or(here.cores),
             quiet: args.quiet,
             progress,
             input: if live {

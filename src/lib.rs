@@ -15,6 +15,7 @@ pub mod mail;
 pub mod output;
 pub mod pipeline;
 pub mod privileges;
+pub mod relay;
 pub mod signals;
 pub mod time;
 pub mod tls;

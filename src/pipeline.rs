@@ -20,6 +20,7 @@ use crate::flow::FlowTable;
 use crate::limit::Limit;
 use crate::output::{Console, Files, Json, Summary, Totals};
 use crate::privileges::{self, PrivilegeError};
+use crate::relay::Relay;
 use crate::signals::Signals;
 use crate::time::Timestamp;
 use crate::watch::Watchers;
@@ -108,6 +109,8 @@ struct Run<'c> {
     packets: u64,
     packet_bytes: u64,
     matched: u64,
+    /// Of the last packet.
+    millisecond: i64,
     /// Something went wrong and was told.
     failed: bool,
     /// Warnings told, not to be told twice.
@@ -118,16 +121,7 @@ struct Run<'c> {
 struct Stages {
     watchers: Watchers,
     limit: Option<Limit>,
-    sinks: Sinks,
-}
-
-/// Where everything ends.
-struct Sinks {
-    console: Option<Console<File>>,
-    files: Option<Files>,
-    json: Option<Json<File>>,
-    /// Behind the console: at the end of a file the table stands below the conversation.
-    summary: Summary<File>,
+    sinks: Ends,
 }
 
 impl Stages {
@@ -146,6 +140,63 @@ impl Stages {
     }
 }
 
+/// The sinks, on this thread or on one of their own.
+enum Ends {
+    Here(Sinks),
+    There(Relay<Sinks>),
+}
+
+impl Ends {
+    /// The sinks once the run is over.
+    fn into_sinks(self) -> Option<Sinks> {
+        match self {
+            Self::Here(sinks) => Some(sinks),
+            Self::There(relay) => relay.into_sink(),
+        }
+    }
+
+    fn sink(&mut self) -> &mut dyn Sink {
+        match self {
+            Self::Here(sinks) => sinks,
+            Self::There(relay) => relay,
+        }
+    }
+}
+
+impl Sink for Ends {
+    fn event(&mut self, connection: &Connection, event: &Event<'_>) -> Result<(), SinkError> {
+        match self {
+            Self::Here(sinks) => sinks.event(connection, event),
+            Self::There(relay) => relay.event(connection, event),
+        }
+    }
+
+    fn tick(&mut self, now: Timestamp) -> Result<(), SinkError> {
+        self.sink().tick(now)
+    }
+
+    fn flush(&mut self) -> Result<(), SinkError> {
+        self.sink().flush()
+    }
+
+    fn take_warnings(&mut self) -> Vec<String> {
+        self.sink().take_warnings()
+    }
+
+    fn finish(&mut self) -> Result<(), SinkError> {
+        self.sink().finish()
+    }
+}
+
+/// Where everything ends.
+struct Sinks {
+    console: Option<Console<File>>,
+    files: Option<Files>,
+    json: Option<Json<File>>,
+    /// Behind the console: at the end of a file the table stands below the conversation.
+    summary: Summary<File>,
+}
+
 impl Sinks {
     fn each(&mut self, mut act: impl FnMut(&mut dyn Sink) -> Result<(), SinkError>) -> Result<(), SinkError> {
         if let Some(console) = &mut self.console {
@@ -159,9 +210,34 @@ impl Sinks {
         }
         act(&mut self.summary)
     }
+}
 
+impl Sink for Sinks {
     fn event(&mut self, connection: &Connection, event: &Event<'_>) -> Result<(), SinkError> {
         self.each(|sink| sink.event(connection, event))
+    }
+
+    fn tick(&mut self, now: Timestamp) -> Result<(), SinkError> {
+        self.each(|sink| sink.tick(now))
+    }
+
+    fn flush(&mut self) -> Result<(), SinkError> {
+        self.each(|sink| sink.flush())
+    }
+
+    fn take_warnings(&mut self) -> Vec<String> {
+        self.files.as_mut().map_or_else(Vec::new, Files::take_warnings)
+    }
+
+    /// All of them, whatever one says.
+    fn finish(&mut self) -> Result<(), SinkError> {
+        let mut outcome = Ok(());
+        self.each(|sink| {
+            let finished = sink.finish();
+            outcome = std::mem::replace(&mut outcome, Ok(())).and(finished);
+            Ok(())
+        })?;
+        outcome
     }
 }
 
@@ -229,6 +305,17 @@ impl<'c> Run<'c> {
                 say(config, &note);
             }
         }
+        let sinks = Sinks {
+            console,
+            files,
+            json,
+            summary,
+        };
+        let ends = if config.threads > 1 {
+            Ends::There(Relay::new(sinks).map_err(|error| RunError::System("a thread to write on", error))?)
+        } else {
+            Ends::Here(sinks)
+        };
         Ok(Self {
             config,
             signals,
@@ -238,12 +325,7 @@ impl<'c> Run<'c> {
             stages: Stages {
                 watchers: Watchers::new(),
                 limit: config.max_bytes.map(Limit::new),
-                sinks: Sinks {
-                    console,
-                    files,
-                    json,
-                    summary,
-                },
+                sinks: ends,
             },
             writer,
             write_trouble: None,
@@ -252,6 +334,7 @@ impl<'c> Run<'c> {
             packets: 0,
             packet_bytes: 0,
             matched: 0,
+            millisecond: i64::MIN,
             failed: false,
             told: BTreeSet::new(),
         })
@@ -272,17 +355,23 @@ impl<'c> Run<'c> {
             Err(RunError::Sink(SinkError::Closed)) => return Ok(true),
             Err(error) => {
                 // What can still be kept is kept; the first error is the one to tell.
-                let _ = self.stages.sinks.each(|sink| sink.finish());
+                let _ = self.stages.sinks.finish();
                 Err(error)
             }
             Ok(()) => Ok(!self.failed),
         };
         let live = live(&source);
-        say(self.config, &self.totals(live).to_string());
+        let mut totals = self.totals(live);
+        let Self { config, stages, .. } = self;
+        if let Some(sinks) = stages.sinks.into_sinks() {
+            totals.files = sinks.files.as_ref().map(|files| (files.made(), files.folder()));
+            totals.mail = Some(sinks.summary.totals().to_string());
+        }
+        say(config, &totals.to_string());
         if let Some(live) = live.filter(|live| live.dropped_by_kernel + live.dropped_by_us > 0) {
             let lost = live.dropped_by_kernel + live.dropped_by_us;
             say(
-                self.config,
+                config,
                 &format!("warning: {lost} packets were dropped: streams may have gaps (--buffer-size)"),
             );
         }
@@ -308,7 +397,7 @@ impl<'c> Run<'c> {
                 Ok(Next::End) => return Ok(()),
                 Err(error) => {
                     // What came before it is shown before it.
-                    self.stages.sinks.each(|sink| sink.flush())?;
+                    self.stages.sinks.flush()?;
                     self.failed = true;
                     self.bar.suspend(|| eprintln!("flowdump: {error}"));
                 }
@@ -349,7 +438,11 @@ impl<'c> Run<'c> {
             let written = writer.write(packet);
             self.written(written)?;
         }
-        self.stages.sinks.each(|sink| sink.tick(packet.time))?;
+        // A millisecond is as fine as sinks need it.
+        let millisecond = packet.time.nanos() / 1_000_000;
+        if std::mem::replace(&mut self.millisecond, millisecond) != millisecond {
+            self.stages.sinks.tick(packet.time)?;
+        }
         if let Some(segment) = self.decoder.decode(packet) {
             let stages = &mut self.stages;
             self.flow
@@ -363,9 +456,8 @@ impl<'c> Run<'c> {
         let stages = &mut self.stages;
         self.flow
             .tick(settled, &mut |connection, event| stages.event(connection, event))?;
-        self.stages
-            .sinks
-            .each(|sink| sink.tick(settled).and_then(|()| sink.flush()))?;
+        self.stages.sinks.tick(settled)?;
+        self.stages.sinks.flush()?;
         if let Some(writer) = &mut self.writer {
             let written = writer.tick(now);
             self.written(written)?;
@@ -377,7 +469,7 @@ impl<'c> Run<'c> {
         let stages = &mut self.stages;
         self.flow
             .finish(&mut |connection, event| stages.event(connection, event))?;
-        self.stages.sinks.each(|sink| sink.finish())?;
+        self.stages.sinks.finish()?;
         self.writer.take().map_or(Ok(()), PacketWriter::finish)?;
         Ok(())
     }
@@ -405,12 +497,9 @@ impl<'c> Run<'c> {
     fn warnings<S: Source>(&mut self, source: &mut S) {
         let mut warnings = source.take_warnings();
         // The sinks' warnings repeat on purpose.
-        let _ = self.stages.sinks.each(|sink| {
-            for warning in sink.take_warnings() {
-                eprintln!("flowdump: {warning}");
-            }
-            Ok(())
-        });
+        for warning in self.stages.sinks.take_warnings() {
+            self.bar.suspend(|| eprintln!("flowdump: {warning}"));
+        }
         warnings.retain(|warning| self.told.insert(warning.clone()));
         for warning in warnings {
             self.bar
@@ -442,13 +531,8 @@ impl<'c> Run<'c> {
             flow: self.flow.stats(),
             unread: self.decoder.unread(),
             live,
-            files: self
-                .stages
-                .sinks
-                .files
-                .as_ref()
-                .map(|files| (files.made(), files.folder())),
-            mail: Some(self.stages.sinks.summary.totals().to_string()),
+            files: None,
+            mail: None,
             time: self.begun.elapsed(),
         }
     }
