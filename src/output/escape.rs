@@ -16,19 +16,20 @@ pub enum Unprintable {
 /// The most that a byte becomes: `\x1b`, and `\u{e0001}` for four of them.
 const WIDEST: usize = 4;
 
-/// What an ASCII byte becomes, and how long that is.
-type Table = [([u8; WIDEST], u8); 128];
+/// What a byte becomes, and how long that is; 0 for what may begin a character beyond ASCII.
+type Table = [([u8; WIDEST], u8); 256];
 
 static ESCAPED: Table = table(Unprintable::Escape);
 static DOTTED: Table = table(Unprintable::Dot);
 
 const fn table(how: Unprintable) -> Table {
-    let mut table = [([0; WIDEST], 1); 128];
+    let mut table = [([0; WIDEST], 0); 256];
     let mut byte = 0;
-    while byte < 128 {
+    while byte < 256 {
         let character = byte as u8;
         table[byte] = match (character, how) {
             (b'\t' | 0x20..=0x7e, _) => ([character, 0, 0, 0], 1),
+            (0xc2..=0xf4, _) => ([0; WIDEST], 0),
             (_, Unprintable::Dot) => ([b'.', 0, 0, 0], 1),
             (b'\n', Unprintable::Escape) => ([b'\\', b'n', 0, 0], 2),
             (b'\r', Unprintable::Escape) => ([b'\\', b'r', 0, 0], 2),
@@ -72,8 +73,14 @@ pub fn escape(bytes: &[u8], how: Unprintable, out: &mut Vec<u8>) {
     };
     let mut rest = bytes;
     while let [first, after @ ..] = rest {
-        if let Some((text, len)) = table.get(usize::from(*first)) {
+        let (text, len) = table.get(usize::from(*first)).unwrap_or(&([0; WIDEST], 0));
+        if *len > 0 {
             put(text, usize::from(*len));
+            rest = after;
+            continue;
+        }
+        if how == Unprintable::Escape && !matches!(after, [0x80..=0xbf, ..]) {
+            put(&hex(*first), WIDEST);
             rest = after;
             continue;
         }
