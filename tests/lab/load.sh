@@ -21,8 +21,8 @@ chmod 755 "$DIR"
 printf 'DIR=%q CLIENT=%q SERVER=%q\n' "$DIR" "$CLIENT" "$SERVER" >"$DIR/env"
 trap 'lab_down "$DIR"; rm -rf "$DIR"' EXIT
 lab_network
-on_server python3 "$here/load.py" sink "$port" &
-disown # it ends with the namespace
+{ on_server python3 "$here/load.py" sink "$port"; } 2>/dev/null & # until the namespace goes
+disown
 lab_wait_for "$port"
 
 silent=0
@@ -32,7 +32,7 @@ dropped() { # as flowdump says: by the kernel and by itself
 run() { # NAME RATE HOW-TO-TELL-THAT-IT-CAPTURES COMMAND…: leaves the sender's result in $sent, $seconds
     local name=$1 rate=$2 ready=$3 pid try
     shift 3
-    rm -rf "$DIR/out"
+    rm -rf "$DIR/out" "$DIR/stderr"
     mkdir "$DIR/out"
     chmod 777 "$DIR/out"
     ( cd "$DIR/out" && exec ip netns exec "$SERVER" "$@" >"$DIR/stdout" 2>"$DIR/stderr" ) &
