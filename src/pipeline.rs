@@ -406,7 +406,10 @@ impl<'c> Run<'c> {
                 self.warnings(source);
                 self.progress(source);
                 if self.signals.counts_wanted() {
-                    let totals = self.totals(live(source));
+                    let totals = Totals {
+                        under_way: true,
+                        ..self.totals(live(source))
+                    };
                     self.bar.suspend(|| eprint!("{totals}"));
                 }
                 let is_live = matches!(self.config.input, Input::Live(_));
@@ -534,6 +537,7 @@ impl<'c> Run<'c> {
             files: None,
             mail: None,
             time: self.begun.elapsed(),
+            under_way: false,
         }
     }
 }

@@ -88,7 +88,8 @@ fn sigusr1_tells_counts_and_the_run_goes_on() {
     talk.say("NOOP one\r\n");
     flowdump.shows("NOOP one", Duration::from_secs(2));
     flowdump.signal(Signal::SIGUSR1);
-    flowdump.says("dropped", Duration::from_secs(2));
+    flowdump.says("1 connection open, 0 closed", Duration::from_secs(2));
+    flowdump.says("0 dropped by the kernel", Duration::from_secs(2));
     talk.say("NOOP two\r\n");
     flowdump.shows("NOOP two", Duration::from_secs(2));
     assert_eq!(flowdump.end(Signal::SIGTERM).code, Some(0));
@@ -243,6 +244,76 @@ fn under_sudo_files_belong_to_who_called_it_and_root_is_gone() {
     for path in made.iter().chain([&flows.clone().into(), &kept.clone().into()]) {
         let owner = std::fs::metadata(path).unwrap();
         assert_eq!((owner.uid(), owner.gid()), (65534, 65534), "{}", path.display());
+    }
+}
+
+#[test]
+fn it_ends_by_itself_after_its_time_and_with_the_session() {
+    let Some(()) = enter("it_ends_by_itself_after_its_time_and_with_the_session") else {
+        return;
+    };
+    let begun = Instant::now();
+    let ended = Program::start(&["-i", "lo", "-c", "--duration", "1"], &[]).ended();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(
+        (900..3000).contains(&begun.elapsed().as_millis()),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert_eq!(
+        Program::start(&["-i", "lo", "-c"], &[]).end(Signal::SIGHUP).code,
+        Some(0)
+    );
+}
+
+#[test]
+fn folders_and_packet_files_are_rotated_without_rights_and_in_the_sandbox() {
+    let Some(()) = enter("folders_and_packet_files_are_rotated_without_rights_and_in_the_sandbox") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    std::os::unix::fs::chown(folder.path(), Some(65534), Some(65534)).unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (flows, kept) = (path("flows"), path("kept"));
+    let arguments = [
+        "-i",
+        "lo",
+        "-o",
+        &flows,
+        "--rotate",
+        "100K",
+        "-w",
+        &kept,
+        "--write-size",
+        "100K",
+        "--write-count",
+        "2",
+        "port",
+        "25",
+    ];
+    let flowdump = Program::start(&arguments, &[("SUDO_UID", "65534"), ("SUDO_GID", "65534")]);
+    for _ in 0..4 {
+        let mut talk = Talk::on(25);
+        for _ in 0..80 {
+            talk.say(&format!("{}\r\n", "x".repeat(998)));
+        }
+        drop(talk);
+        // A folder is named by its second.
+        std::thread::sleep(Duration::from_millis(1100));
+    }
+    let ended = flowdump.end(Signal::SIGINT);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let folders: Vec<_> = std::fs::read_dir(&flows)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    assert!(folders.len() >= 2, "{folders:?}");
+    assert!(
+        folders.iter().all(|folder| folder.join("flows.jsonl").exists()),
+        "{folders:?}"
+    );
+    for number in 0..2 {
+        assert!(std::fs::metadata(format!("{kept}{number}")).unwrap().len() > 10_000);
     }
 }
 

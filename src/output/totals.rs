@@ -31,6 +31,8 @@ pub struct Totals {
     pub mail: Option<String>,
     /// How long the run took.
     pub time: Duration,
+    /// Asked for in the middle of a run: what is open and held now is told, too.
+    pub under_way: bool,
 }
 
 /// `1 gap`, `2 gaps`.
@@ -80,6 +82,16 @@ impl fmt::Display for Totals {
                 writeln!(f, "{label}{text}")
             }
         };
+        if self.under_way {
+            let (open, closed) = (count(flow.open, "connection"), HumanCount(flow.closed));
+            line(
+                "",
+                format!(
+                    "{open} open, {closed} closed, {} of memory for them",
+                    bytes(flow.memory as u64)
+                ),
+            )?;
+        }
         if let Some(mail) = &self.mail {
             line("", mail.clone())?;
         }
