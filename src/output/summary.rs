@@ -41,8 +41,8 @@ const fn column(name: &'static str, least: usize, most: usize, gives_way: u8) ->
 /// In the order in which they stand.
 const COLUMNS: [Column; 12] = [
     column("TIME", 8, 8, 0),
-    column("CLIENT", 12, 21, 1),
-    column("SERVER", 12, 21, 2),
+    column("CLIENT", 13, 15, 1),
+    column("SERVER", 15, 21, 2),
     column("EHLO", 8, 28, 9),
     column("AUTH", 8, 26, 8),
     column("TLS", 8, 44, 4),
@@ -134,7 +134,11 @@ impl<W: Write> Summary<W> {
         };
         let cells = [
             time,
-            endpoint(connection.client),
+            if wide {
+                endpoint(connection.client)
+            } else {
+                connection.client.address.to_string()
+            },
             endpoint(connection.server),
             text(session.helo.as_deref()),
             text(auth.as_deref()),
