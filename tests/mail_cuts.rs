@@ -5,7 +5,7 @@ mod mail_support;
 use std::path::Path;
 
 use flowdump::event::Direction;
-use mail_support::{CLIENT_HELLO, Run, SERVER_HELLO, Seen, connection, dialogues, play, say, show};
+use mail_support::{CLIENT_HELLO, GAP, Run, SERVER_HELLO, Seen, connection, dialogues, play, say, show};
 use proptest::prelude::*;
 
 fn same(whole: &Seen, cut: &Seen) -> Result<(), TestCaseError> {
@@ -24,11 +24,15 @@ fn same(whole: &Seen, cut: &Seen) -> Result<(), TestCaseError> {
 /// No byte is lost, doubled or swapped.
 fn intact(runs: &[Run], seen: &Seen) -> Result<(), TestCaseError> {
     for direction in Direction::BOTH {
-        let said: Vec<u8> = runs
-            .iter()
-            .filter(|(of, _)| *of == direction)
-            .flat_map(|(_, run)| run.clone())
-            .collect();
+        let said = runs.iter().filter(|(of, _)| *of == direction);
+        let said = said.flat_map(|(_, run)| {
+            if run.is_empty() {
+                vec![0; GAP as usize]
+            } else {
+                run.clone()
+            }
+        });
+        let said: Vec<u8> = said.collect();
         prop_assert_eq!(&said, &seen.bytes[direction.index()]);
     }
     Ok(())
@@ -145,15 +149,43 @@ fn dialogue() -> impl Strategy<Value = Dialogue> {
     prop::collection::vec((any::<bool>(), words()), 1..40).prop_map(|said| {
         let mut runs = Vec::new();
         for (client, word) in said {
-            let direction = if client {
-                Direction::ToServer
-            } else {
-                Direction::ToClient
-            };
-            say(&mut runs, direction, &word);
+            say(&mut runs, side(client), &word);
         }
         Dialogue(runs)
     })
+}
+
+/// Behind a greeting, with gaps.
+fn gapped() -> impl Strategy<Value = Dialogue> {
+    let greetings = [
+        "220 mx ESMTP\r\n",
+        "220 mx LMTP\r\n",
+        "+OK hi\r\n",
+        "* OK hi\r\n",
+        "\"IMPLEMENTATION\" \"x\"\r\nOK\r\n",
+    ];
+    let said = prop::collection::vec((any::<bool>(), prop::option::weighted(0.9, words())), 1..40);
+    (prop::sample::select(greetings.to_vec()), said).prop_map(|(greeting, said)| {
+        let mut runs = vec![(Direction::ToClient, greeting.as_bytes().to_vec())];
+        for (client, word) in said {
+            match (word, runs.last()) {
+                (Some(word), Some((last, run))) if *last == side(client) && run.is_empty() => {
+                    runs.push((*last, word))
+                }
+                (Some(word), _) => say(&mut runs, side(client), &word),
+                (None, _) => runs.push((side(client), Vec::new())),
+            }
+        }
+        Dialogue(runs)
+    })
+}
+
+fn side(client: bool) -> Direction {
+    if client {
+        Direction::ToServer
+    } else {
+        Direction::ToClient
+    }
 }
 
 proptest! {
@@ -167,6 +199,16 @@ proptest! {
         let cut = play(&connection, &runs, || sizes.next().unwrap());
         intact(&runs, &whole)?;
         intact(&runs, &cut)?;
+        same(&whole, &cut)?;
+    }
+
+    #[test]
+    fn any_cut_between_gaps_tells_the_same(Dialogue(runs) in gapped(), sizes in sizes()) {
+        let connection = connection(9999, true);
+        let whole = play(&connection, &runs, || usize::MAX);
+        let mut sizes = sizes.into_iter().cycle();
+        let cut = play(&connection, &runs, || sizes.next().unwrap());
+        intact(&runs, &whole)?;
         same(&whole, &cut)?;
     }
 

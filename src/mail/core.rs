@@ -1,13 +1,13 @@
 //! What the sessions of all mail protocols have in common.
 
-use std::time::Duration;
-
 use crate::event::{Direction, Kind, SinkError, Verdict};
 use crate::mail::auth::Attempt;
 use crate::mail::input::{Input, Kept, Out};
 use crate::mail::line::{Line, Oddity, oddity, text};
+use crate::mail::replying::Replying;
+use crate::mail::resync::Skip;
 use crate::mail::starttls::{Switch, sniff};
-use crate::mail::{Command, ImplicitMismatch, MailEvent, MailWarning, Protocol, Reply};
+use crate::mail::{Command, ImplicitMismatch, MailEvent, MailWarning, Protocol};
 use crate::time::Timestamp;
 use crate::tls::{Started, TlsHow};
 
@@ -15,10 +15,8 @@ use crate::tls::{Started, TlsHow};
 pub(crate) const MAX_KEPT: usize = 16 * 1024;
 /// Commands outstanding, and lines of a reply.
 pub(crate) const MAX_QUEUE: usize = 1000;
-/// Bytes of a reply's lines that are told.
-const MAX_REPLY: usize = 8 * 1024;
 /// Bytes of an argument, of a reply's line.
-const MAX_TEXT: usize = 1024;
+pub(crate) const MAX_TEXT: usize = 1024;
 /// Bytes of a verb.
 const MAX_VERB: usize = 32;
 
@@ -31,18 +29,6 @@ pub(crate) enum Flow {
     Hold,
     /// TLS begins here.
     Tls,
-}
-
-/// Behind a gap.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Skip {
-    /// All is read.
-    #[default]
-    No,
-    /// At its first byte: it may be the start of a line.
-    Look,
-    /// In the rest of a line whose start is missing.
-    Rest,
 }
 
 /// Shared state of a session.
@@ -64,21 +50,12 @@ pub(crate) struct Core {
     /// Bytes were seen, by direction.
     pub(crate) seen: [bool; 2],
     /// Bytes are missing, by direction: what they held is not known.
-    gapped: [bool; 2],
+    pub(crate) gapped: [bool; 2],
     /// Looking for the start of a line.
-    skip: [Skip; 2],
+    pub(crate) skip: [Skip; 2],
     /// Warnings given, once each and direction.
     warned: u8,
-    reply: Option<Box<Replying>>,
-}
-
-/// A reply in the making.
-#[derive(Debug)]
-pub(crate) struct Replying {
-    reply: Reply,
-    len: usize,
-    /// Offset behind its last line.
-    pub(crate) end: u64,
+    pub(crate) reply: Option<Box<Replying>>,
 }
 
 impl Core {
@@ -190,86 +167,6 @@ impl Core {
         Ok(done.then(|| self.line(direction).take()))
     }
 
-    /// Behind a gap: finds the next start of a line. `None` where none is looked for (any more).
-    ///
-    /// What begins like a line of the protocol is one; the rest of anything else is passed on.
-    pub(crate) fn skip(
-        &mut self,
-        input: &mut Input<'_>,
-        begins: fn(&[u8]) -> Verdict,
-        out: &mut Out<'_, '_>,
-    ) -> Result<Option<Flow>, SinkError> {
-        let index = input.direction.index();
-        let skip = self.skip.get(index).copied().unwrap_or_default();
-        let look = match skip {
-            Skip::No => return Ok(None),
-            Skip::Look => begins(input.rest()),
-            Skip::Rest => Verdict::No,
-        };
-        let next = match look {
-            Verdict::Yes => Skip::No,
-            Verdict::Unsure if !input.last => return Ok(Some(Flow::Hold)),
-            _ => {
-                let n = Line::extent(input);
-                let done = input.rest().get(..n).is_some_and(|line| line.ends_with(b"\n"));
-                let kind = match input.direction {
-                    Direction::ToServer => self.unknown_kind(),
-                    Direction::ToClient => Kind::Plain,
-                };
-                input.pass(n, kind, out)?;
-                if done { Skip::No } else { Skip::Rest }
-            }
-        };
-        if let Some(skip) = self.skip.get_mut(index) {
-            *skip = next;
-        }
-        Ok((look != Verdict::Yes).then_some(Flow::Go))
-    }
-
-    /// What the client's bytes are called when they are not understood.
-    pub(crate) fn unknown_kind(&self) -> Kind {
-        if self.auth.is_some() {
-            Kind::Secret
-        } else {
-            Kind::Plain
-        }
-    }
-
-    /// The line in the making, cut short by a gap.
-    pub(crate) fn cut_line(&mut self, direction: Direction) -> Option<Line> {
-        Some(self.line(direction).take()).filter(|line| !line.is_empty())
-    }
-
-    /// Notes a gap.
-    pub(crate) fn gapped(&mut self, direction: Direction) {
-        if let Some(gapped) = self.gapped.get_mut(direction.index()) {
-            *gapped = true;
-        }
-    }
-
-    /// Notes a gap; the line in the making is lost.
-    pub(crate) fn gap(&mut self, direction: Direction) {
-        *self.line(direction) = Line::default();
-        self.gapped(direction);
-        if let Some(skip) = self.skip.get_mut(direction.index()) {
-            *skip = Skip::Look;
-        }
-        if direction == Direction::ToClient {
-            self.reply = None;
-        }
-    }
-
-    /// Starts anew at the start of a line.
-    pub(crate) fn restart(&mut self, direction: Direction) {
-        *self.line(direction) = Line::default();
-        if let Some(skip) = self.skip.get_mut(direction.index()) {
-            *skip = Skip::No;
-        }
-        if direction == Direction::ToClient {
-            self.reply = None;
-        }
-    }
-
     /// Whether both sides have been seen without anything missing.
     pub(crate) fn whole(&self) -> bool {
         self.seen == [true; 2] && self.gapped == [false; 2]
@@ -337,62 +234,6 @@ impl Core {
         self.kept.as_ref().map_or(0, |kept| kept.len() as u64)
     }
 
-    /// Adds a line to the reply in the making. `text` is it without its code.
-    pub(crate) fn reply_line(&mut self, line: &Line, code: &[u8], line_text: &[u8]) {
-        let replying = self.reply.get_or_insert_with(|| {
-            Box::new(Replying {
-                reply: Reply {
-                    time: line.time,
-                    offset: line.offset,
-                    code: String::new(),
-                    lines: Vec::new(),
-                    answers: None,
-                    latency: None,
-                },
-                len: 0,
-                end: 0,
-            })
-        });
-        replying.end = line.end();
-        replying.reply.code = text(code, 16);
-        if replying.len < MAX_REPLY && replying.reply.lines.len() < MAX_QUEUE {
-            replying.len = replying.len.saturating_add(line_text.len());
-            replying.reply.lines.push(text(line_text, MAX_TEXT));
-        }
-    }
-
-    /// Adds a line without a code to the reply in the making.
-    pub(crate) fn add_reply_line(&mut self, line: &Line, line_text: &[u8]) {
-        let code = self
-            .reply
-            .as_ref()
-            .map(|replying| replying.reply.code.clone())
-            .unwrap_or_default();
-        self.reply_line(line, code.as_bytes(), line_text);
-    }
-
-    /// Whether a reply is in the making.
-    pub(crate) fn is_replying(&self) -> bool {
-        self.reply.is_some()
-    }
-
-    /// The reply in the making is complete: it and the offset behind it.
-    pub(crate) fn take_reply(&mut self) -> Option<(Reply, u64)> {
-        self.reply.take().map(|replying| (replying.reply, replying.end))
-    }
-
-    /// Tells a reply, `answers` being the verb and the time of the command, if any.
-    pub(crate) fn tell_reply(
-        &self,
-        reply: &mut Reply,
-        answers: Option<(&str, Timestamp)>,
-        out: &mut Out<'_, '_>,
-    ) -> Result<(), SinkError> {
-        reply.answers = answers.map(|(verb, _)| verb.to_owned());
-        reply.latency = answers.map(|(_, time)| -> Duration { reply.time.since(time) });
-        out.mail(&MailEvent::Reply(reply.clone()))
-    }
-
     /// TLS begins at `input`. Gives what to tell of it, if it is the first direction.
     pub(crate) fn begin_tls(
         &mut self,
@@ -433,26 +274,6 @@ impl Core {
         let text = self.kept_len();
         let asked_unseen = self.seen != [true; 2] || self.gapped == [true, false] || self.gapped == [true; 2];
         self.switch.close(time, self.protocol, text, !asked_unseen, out)
-    }
-
-    /// Tells a reply of one line, beside the one that may be in the making.
-    pub(crate) fn single_reply(
-        &mut self,
-        line: &Line,
-        code: &[u8],
-        line_text: &[u8],
-        answers: Option<(&str, Timestamp)>,
-        out: &mut Out<'_, '_>,
-    ) -> Result<(), SinkError> {
-        let mut reply = Reply {
-            time: line.time,
-            offset: line.offset,
-            code: text(code, 16),
-            lines: vec![text(line_text, MAX_TEXT)],
-            answers: None,
-            latency: None,
-        };
-        self.tell_reply(&mut reply, answers, out)
     }
 
     /// Tells an authentication's outcome.

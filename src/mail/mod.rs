@@ -15,6 +15,8 @@ mod message;
 mod pop3;
 mod preamble;
 pub(crate) mod probe;
+mod replying;
+mod resync;
 mod secret;
 pub(crate) mod session;
 mod smtp;

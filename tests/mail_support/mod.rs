@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use flowdump::capture::{FileSource, Next, Source};
 use flowdump::decode::{DecodeOptions, Decoder, Endpoint, Scope};
-use flowdump::event::{ClientKnown, CloseReason, Closing, Connection, Direction, Event, Kind};
+use flowdump::event::{ClientKnown, CloseReason, Closing, Connection, Direction, Event, GapReason, Kind};
 use flowdump::flow::{FlowOptions, FlowTable};
 use flowdump::mail::{MailEvent, StarttlsOutcome, Transaction};
 use flowdump::time::Timestamp;
@@ -236,8 +236,12 @@ pub fn capture(path: &Path) -> Vec<Seen> {
     seen
 }
 
-/// What one side said before the other did: the unit that a capture's order fixes.
+/// What one side said before the other did: the unit that a capture's order fixes. Nothing said: a gap of
+/// [`GAP`] bytes.
 pub type Run = (Direction, Vec<u8>);
+
+/// Bytes missing in a gap.
+pub const GAP: u64 = 7;
 
 /// The dialogues of a capture's connections, as far as nothing is missing in them.
 pub fn dialogues(path: &Path) -> Vec<Vec<Run>> {
@@ -315,6 +319,18 @@ pub fn play(connection: &Connection, runs: &[Run], mut cut: impl FnMut() -> usiz
     for (second, (direction, run)) in (1..).zip(runs) {
         last = Timestamp::from_parts(second, 0).unwrap();
         let mut rest = run.as_slice();
+        if rest.is_empty() {
+            let (direction, offset) = (*direction, offsets[direction.index()]);
+            let gap = Event::Gap {
+                direction,
+                offset,
+                len: GAP,
+                time: last,
+                reason: GapReason::Lost,
+            };
+            offsets[direction.index()] += GAP;
+            watchers.event(connection, &gap, &mut emit).unwrap();
+        }
         while !rest.is_empty() {
             let (bytes, more) = rest.split_at(cut().clamp(1, rest.len()));
             rest = more;
