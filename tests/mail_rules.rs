@@ -545,6 +545,20 @@ fn rule_9_lmtp_answers_for_each_recipient() {
         seen.told
     );
     assert!(seen.told.last().unwrap().contains("221x1 to QUIT"));
+    let seen = told(
+        "S: 220 mx LMTP\nC: LHLO c\nS: 250 mx\nC: MAIL FROM:<a@b>\nC: RCPT TO:<c@d>\nC: RCPT TO:<e@f>\nC: BDAT 3 LAST
+         C: x\nC: QUIT\nS: 250 ok\nS: 250 ok\nS: 250 ok\nS: 250 saved\nS: 250 saved\nS: 221 bye",
+    );
+    assert!(
+        seen.has("mail 1 from \"a@b\" to c@d=250 e@f=250 (2) size 3 reply 250"),
+        "{:?}",
+        seen.told
+    );
+    assert!(
+        seen.told.last().unwrap().contains("221x1 to QUIT"),
+        "{:?}",
+        seen.told
+    );
     assert!(first("lmtp.pcap").has("mail 1 from \"carol@sender.test\" to alice=250 bob=250 (2)"));
 }
 

@@ -233,6 +233,9 @@ impl Smtp {
                 }
             }
             What::Dot(depth, left) => self.delivered(asked, depth, left, reply, out),
+            What::Chunk(depth, true) if self.core.protocol == Protocol::Lmtp => {
+                self.delivered(asked, depth, None, reply, out)
+            }
             What::Chunk(depth, last) => {
                 if refused {
                     self.mails.refuse(depth, reply);
