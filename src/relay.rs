@@ -11,6 +11,7 @@ use crate::event::{
     Closing, Connection, Direction, EndHow, Event, GapReason, Kind, Sink, SinkError, TcpNote,
 };
 use crate::mail::MailEvent;
+use crate::privileges;
 use crate::time::Timestamp;
 use crate::tls::TlsEvent;
 
@@ -95,7 +96,11 @@ impl<S: Sink + Send + 'static> Relay<S> {
         let (complain, warnings) = unbounded();
         let writer = std::thread::Builder::new()
             .name("write".to_owned())
-            .spawn(move || writes(sink, &full, &to_reader, &complain))?;
+            .spawn(move || {
+                // `--wait` keeps it in reserve, for the capture thread alone.
+                privileges::forget_capture();
+                writes(sink, &full, &to_reader, &complain)
+            })?;
         let (writer, to_writer) = (Some(writer), Some(to_writer));
         Ok(Self {
             batch: Batch::default(),

@@ -221,8 +221,7 @@ fn under_sudo_files_belong_to_who_called_it_and_root_is_gone() {
     let mut talk = Talk::on(25);
     talk.say("NOOP\r\n");
     std::thread::sleep(Duration::from_millis(500));
-    for thread in std::fs::read_dir(format!("/proc/{}/task", flowdump.id())).unwrap() {
-        let status = std::fs::read_to_string(thread.unwrap().path().join("status")).unwrap();
+    for status in flowdump.threads() {
         let has = |line: &str| status.lines().any(|other| other == line);
         assert!(
             has("Uid:\t65534\t65534\t65534\t65534") && has("NoNewPrivs:\t1"),
@@ -245,6 +244,38 @@ fn under_sudo_files_belong_to_who_called_it_and_root_is_gone() {
         let owner = std::fs::metadata(path).unwrap();
         assert_eq!((owner.uid(), owner.gid()), (65534, 65534), "{}", path.display());
     }
+}
+
+#[test]
+fn with_wait_only_the_thread_that_captures_may_open_interfaces_again() {
+    let Some(()) = enter("with_wait_only_the_thread_that_captures_may_open_interfaces_again") else {
+        return;
+    };
+    cable();
+    let variables = [("SUDO_UID", "65534"), ("SUDO_GID", "65534")];
+    let mut flowdump = Program::start(&["-i", "in", "--wait", "-c", "--threads", "2"], &variables);
+    std::thread::sleep(Duration::from_millis(300));
+    for status in flowdump.threads() {
+        let capturing = status.starts_with("Name:\tcapture\n");
+        let kept = if capturing {
+            "CapPrm:\t0000000000002000\n"
+        } else {
+            "CapPrm:\t0000000000000000\n"
+        };
+        assert!(
+            status.contains(kept) && status.contains("CapEff:\t0000000000000000\n"),
+            "{status}"
+        );
+    }
+    ip("link del in");
+    flowdump.says(
+        "in: the interface went away; waiting for it to come back",
+        Duration::from_secs(3),
+    );
+    cable();
+    flowdump.says("in: is back", Duration::from_secs(3));
+    assert!(flowdump.running());
+    assert_eq!(flowdump.end(Signal::SIGINT).code, Some(0));
 }
 
 #[test]

@@ -24,7 +24,7 @@ const HELD_FOR: Duration = Duration::from_millis(500);
 /// When to begin a new file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct WriteOptions {
-    /// Once the file is larger than so many bytes.
+    /// Before the file grows beyond so many bytes, unless a single packet does that.
     pub size: Option<u64>,
     /// Once so much time has passed since the file's first packet.
     pub every: Option<Duration>,
@@ -160,7 +160,7 @@ impl PacketWriter {
                 second: packet.link_type,
             });
         }
-        if self.is_over(packet.time) {
+        if self.is_over(packet) {
             self.begin_next().inspect_err(|_| self.lost += 1)?;
         }
         if self.held.len() >= MOST_HELD {
@@ -212,10 +212,14 @@ impl PacketWriter {
         self.lost
     }
 
-    fn is_over(&self, now: Timestamp) -> bool {
+    fn is_over(&self, packet: &Packet<'_>) -> bool {
         let Some(first) = self.first else { return false };
-        self.options.size.is_some_and(|most| self.size > most)
-            || self.options.every.is_some_and(|most| now.since(first) >= most)
+        let size = self.size + 16 + packet.captured.len() as u64;
+        self.options.size.is_some_and(|most| size > most)
+            || self
+                .options
+                .every
+                .is_some_and(|most| packet.time.since(first) >= most)
     }
 
     fn begin_next(&mut self) -> Result<(), WriteError> {
@@ -415,7 +419,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("w.pcap");
         let options = WriteOptions {
-            size: Some(1000),
+            size: Some(1100),
             ..WriteOptions::default()
         };
         let mut writer = PacketWriter::create(&path, LinkType::ETHERNET, 1000, options).unwrap();

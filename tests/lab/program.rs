@@ -151,6 +151,14 @@ impl Program {
         self.child.id()
     }
 
+    /// The status of each of its threads, as /proc has it.
+    pub fn threads(&self) -> Vec<String> {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.id())).unwrap();
+        threads
+            .map(|thread| std::fs::read_to_string(thread.unwrap().path().join("status")).unwrap())
+            .collect()
+    }
+
     /// Waits until a text stands in the output.
     pub fn shows(&mut self, wanted: &str, patience: Duration) {
         self.stdout.until(wanted, patience);
