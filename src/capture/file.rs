@@ -108,6 +108,28 @@ impl FileSource {
         })
     }
 
+    /// A capture that is no file of its own (within another one, or in memory), named as errors shall name it.
+    ///
+    /// # Errors
+    /// [`CaptureError::Io`] and [`CaptureError::Broken`]: it can't be read or is no capture.
+    pub fn read(name: &Path, reader: Box<dyn std::io::Read + Send>) -> Result<Self, CaptureError> {
+        let bytes = Bytes::stream(reader).map_err(|source| CaptureError::Io {
+            path: name.to_owned(),
+            source,
+        })?;
+        let open = Open::of(name, bytes)?;
+        Ok(Self {
+            current: None,
+            link_types: open.format.link_types(),
+            nanoseconds: open.format.nanoseconds(),
+            waiting: vec![Waiting::Open(Box::new(open))],
+            warnings: Vec::new(),
+            done: 0,
+            total: None,
+            last: None,
+        })
+    }
+
     /// Link types that the files' headers name.
     pub fn link_types(&self) -> &[LinkType] {
         &self.link_types
@@ -195,11 +217,19 @@ enum Step {
 
 impl Open {
     fn new(path: &Path) -> Result<Self, CaptureError> {
+        let bytes = Bytes::open(path).map_err(|source| CaptureError::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::of(path, bytes)
+    }
+
+    /// Reads the header.
+    fn of(path: &Path, mut bytes: Bytes) -> Result<Self, CaptureError> {
         let io = |source| CaptureError::Io {
             path: path.to_owned(),
             source,
         };
-        let mut bytes = Bytes::open(path).map_err(io)?;
         while let Err(error) = bytes.fill(Format::DETECT) {
             if error.kind() != ErrorKind::WouldBlock {
                 return Err(io(error));

@@ -359,14 +359,18 @@ pub fn replay(path: &Path) -> Replay {
 }
 
 /// Reads capture files through a spine with options of its own.
-pub fn replay_into(paths: &[PathBuf], mut spine: Spine) -> Replay {
+pub fn replay_into(paths: &[PathBuf], spine: Spine) -> Replay {
+    replay_source(FileSource::open(paths), spine)
+}
+
+/// Reads a capture to its end, whatever is wrong with it.
+pub fn replay_source(source: Result<FileSource, CaptureError>, mut spine: Spine) -> Replay {
     let mut errors = Vec::new();
     let mut warnings = Vec::new();
-    match FileSource::open(paths) {
+    match source {
         Err(error) => errors.push(error.to_string()),
         Ok(mut source) => loop {
-            let next: Result<Next<'_>, CaptureError> = source.next();
-            match next {
+            match source.next() {
                 Ok(Next::Packet(packet)) => spine.packet(&packet),
                 Ok(Next::Idle(_)) => {}
                 Ok(Next::End) => {

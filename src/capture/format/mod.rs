@@ -109,6 +109,7 @@ impl Format {
     /// # Errors
     /// In words, what it looks like instead.
     pub(super) fn detect(start: &[u8]) -> Result<(Self, usize), String> {
+        let start = start.get(..Self::DETECT).unwrap_or(start);
         let Some(magic) = start.first_chunk::<4>().copied() else {
             return Err(if start.is_empty() {
                 "the file is empty".into()
