@@ -258,8 +258,12 @@ impl<'c> Run<'c> {
             Some(options) if options.wait => privileges::drop_keeping_capture(config.user.as_deref())?,
             _ => privileges::drop(config.user.as_deref())?,
         };
-        if let Some(warning) = dropped.warning.filter(|_| live.is_some()) {
-            say(config, &warning);
+        if live.is_some() {
+            // Whoever may not write here is named before that fails.
+            let user = dropped.user.map(|user| format!("running as {user} from here on"));
+            user.iter()
+                .chain(&dropped.warning)
+                .for_each(|sentence| say(config, sentence));
         }
         let standard_output = || {
             let owned = std::io::stdout().as_fd().try_clone_to_owned();

@@ -239,6 +239,11 @@ fn under_sudo_files_belong_to_who_called_it_and_root_is_gone() {
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .collect();
+    assert!(
+        ended.stderr.contains("running as nobody from here on"),
+        "{}",
+        ended.stderr
+    );
     assert!(made.len() >= 2, "{made:?}");
     for path in made.iter().chain([&flows.clone().into(), &kept.clone().into()]) {
         let owner = std::fs::metadata(path).unwrap();

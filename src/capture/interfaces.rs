@@ -19,6 +19,8 @@ pub struct InterfaceInfo {
     pub name: String,
     /// libpcap's words, if it has any.
     pub description: Option<String>,
+    /// None of the system's network interfaces: all of them (`any`), or something else that packets come from.
+    pub pseudo: bool,
     /// Administratively up.
     pub up: bool,
     /// Up, and its cable or peer is there.
@@ -50,7 +52,8 @@ pub fn list() -> Result<Vec<InterfaceInfo>, CaptureError> {
     Ok(devices
         .into_iter()
         .map(|device| InterfaceInfo {
-            up: device.flags.is_up() || device.name == ANY,
+            pseudo: !matches!(presence(&device.name), Some((Presence::Up | Presence::Down, _))),
+            up: device.flags.is_up(),
             running: device.flags.is_running(),
             link_type: link_type(&device.name),
             addresses: device.addresses.iter().map(|address| address.addr).collect(),
@@ -65,10 +68,15 @@ pub fn table(interfaces: &[InterfaceInfo]) -> String {
     const HEADING: [&str; 5] = ["INTERFACE", "STATE", "LINK TYPE", "ADDRESSES", "DESCRIPTION"];
     let mut rows = vec![HEADING.map(str::to_owned)];
     rows.extend(interfaces.iter().map(|interface| {
-        let state = match (interface.up, interface.running || interface.name == ANY) {
-            (true, true) => "up",
-            (true, false) => "no carrier",
-            (false, _) => "down",
+        let state = match interface {
+            InterfaceInfo { pseudo: true, .. } => "-",
+            InterfaceInfo {
+                up: true,
+                running: true,
+                ..
+            } => "up",
+            InterfaceInfo { up: true, .. } => "no carrier",
+            InterfaceInfo { up: false, .. } => "down",
         };
         let addresses: Vec<_> = interface.addresses.iter().map(IpAddr::to_string).collect();
         [
@@ -111,7 +119,7 @@ pub fn table(interfaces: &[InterfaceInfo]) -> String {
 /// [`CaptureError::Live`]: there is none.
 pub fn default_interface() -> Result<String, CaptureError> {
     let devices = list()?;
-    let usable = |device: &&InterfaceInfo| device.up && device.running && device.name != ANY;
+    let usable = |device: &&InterfaceInfo| device.up && device.running && !device.pseudo;
     let by_route =
         default_route().and_then(|name| devices.iter().filter(usable).find(|device| device.name == name));
     let by_order = || {
@@ -212,7 +220,7 @@ mod tests {
         assert!(
             interfaces
                 .iter()
-                .any(|interface| interface.name == ANY && interface.up)
+                .any(|interface| interface.name == ANY && interface.pseudo)
         );
     }
 
@@ -221,6 +229,7 @@ mod tests {
         let interface = |name: &str, address: &str, up| InterfaceInfo {
             name: name.into(),
             description: Some("uplink\x1b[2J".into()),
+            pseudo: false,
             up,
             running: up,
             link_type: Some("Ethernet"),
