@@ -45,6 +45,11 @@ impl Header {
         }
     }
 
+    /// Whether what comes is of no interest.
+    pub(crate) fn is_done(&self) -> bool {
+        self.done
+    }
+
     /// Bytes are missing: what comes next can't be told from the body.
     pub(crate) fn stop(&mut self) {
         self.done = true;

@@ -2,11 +2,14 @@
 //!
 //! Lines are found by `memchr`; only what stands at their ends is looked at a byte at a time.
 
-use memchr::{memchr, memchr_iter};
+use memchr::{memchr, memchr_iter, memmem};
 
 use crate::mail::MailWarning;
 use crate::mail::header::Header;
 use crate::mail::input::Input;
+
+/// Fewer bytes are looked at line by line.
+const MIN_PLAIN: usize = 128;
 
 /// Where in a line we are. `crlf` is how the line before ended: by CRLF, or by a bare LF.
 #[derive(Debug, Clone, Copy)]
@@ -91,7 +94,7 @@ impl Body {
     /// Looks for what matters first. The number says how many bytes are of the message before it.
     pub(crate) fn scan(&mut self, input: &Input<'_>) -> (usize, Found) {
         let rest = input.rest();
-        let mut at = 0;
+        let mut at = self.skip_plain(rest);
         loop {
             let here = rest.get(at..).unwrap_or_default();
             let Some(first) = here.first() else {
@@ -165,6 +168,36 @@ impl Body {
         }
     }
 
+    /// Passes over whole lines and parts of them in which nothing matters: every CR has its LF, every LF its CR,
+    /// and no line begins with a dot. How many bytes that are.
+    fn skip_plain(&mut self, rest: &[u8]) -> usize {
+        let cr = match (self.state, rest.first()) {
+            (State::Start { crlf: true }, Some(first)) if !matches!(first, b'.' | b'\n') => false,
+            (State::Mid { cr }, Some(_)) => cr,
+            _ => return 0,
+        };
+        if rest.len() < MIN_PLAIN || !self.header.is_done() {
+            return 0;
+        }
+        let len = memmem::find(rest, b"\n.").map_or(rest.len(), |at| at + 1);
+        let plain = rest.get(..len).unwrap_or_default();
+        let pairs = plain.iter().zip(plain.get(1..).unwrap_or_default());
+        // Written so that it becomes SIMD: no early end.
+        let odd = pairs.fold(false, |odd, (a, b)| odd | ((*a == b'\r') != (*b == b'\n')));
+        let (Some(first), Some(last)) = (plain.first(), plain.last()) else {
+            return 0;
+        };
+        if odd || cr != (*first == b'\n') {
+            return 0;
+        }
+        self.size = self.size.saturating_add(len as u64);
+        self.state = match last {
+            b'\n' => State::Start { crlf: true },
+            last => State::Mid { cr: *last == b'\r' },
+        };
+        len
+    }
+
     fn take(&mut self, bytes: &[u8]) {
         self.size = self.size.saturating_add(bytes.len() as u64);
         self.header.feed(bytes);
@@ -204,5 +237,78 @@ impl Body {
     /// Whether this is the first of its kind in the message: one warning is enough.
     pub(crate) fn first_smuggling(&mut self) -> bool {
         !std::mem::replace(&mut self.smuggling, true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Connection, Direction, Event, Kind};
+    use crate::mail::input::{Kept, Out};
+    use proptest::prelude::*;
+
+    /// What is found in a message that comes in pieces of these sizes, where, and its size at the end.
+    fn found(message: &[u8], mut size: impl FnMut() -> usize) -> (Vec<String>, u64) {
+        let mut body = Body::new();
+        let mut told = Vec::new();
+        let mut held = Kept::default();
+        let mut at = 0;
+        let mut emit = |_: &Connection, _: &Event<'_>| Ok(());
+        let connection = crate::mail::tests::connection();
+        let mut out = Out {
+            connection: &connection,
+            emit: &mut emit,
+        };
+        while at < message.len() {
+            let n = size().clamp(1, message.len() - at);
+            held.push(at as u64, Default::default(), &message[at..at + n]);
+            at += n;
+            let bytes = std::mem::take(&mut held);
+            let mut input = bytes.input(Direction::ToServer);
+            while !input.is_empty() {
+                let (n, what) = body.scan(&input);
+                input.pass(n, Kind::Body, &mut out).unwrap();
+                match what {
+                    Found::Nothing => {}
+                    Found::Hold => break,
+                    Found::End(n) => {
+                        told.push(format!("end at {}", input.offset()));
+                        input.pass(n, Kind::Body, &mut out).unwrap();
+                        return (told, body.size());
+                    }
+                    odd => told.push(format!("{odd:?}")),
+                }
+            }
+            held.copy(&input, input.rest().len());
+        }
+        (told, body.size())
+    }
+
+    #[test]
+    fn the_end_is_found_and_dots_are_undone() {
+        let (told, size) = found(b"a\r\n..b\r\n.c\r\n.\r\nQUIT\r\n", || usize::MAX);
+        assert_eq!((told, size), (vec!["end at 12".to_owned()], 10));
+        let (told, size) = found(b".\r\n", || usize::MAX);
+        assert_eq!((told, size), (vec!["end at 0".to_owned()], 0));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+
+        /// Long stretches are passed over as a whole; that must not be seen.
+        #[test]
+        fn any_cut_finds_the_same(
+            words in prop::collection::vec(prop_oneof![
+                6 => Just(&b"a line of a message that is as long as lines of messages are, about so\r\n"[..]),
+                2 => Just(&b"another\r\n"[..]), 1 => Just(&b"\n"[..]), 1 => Just(&b"\r"[..]), 1 => Just(&b"."[..]),
+                1 => Just(&b"\r\n"[..]), 1 => Just(&b".\r\n"[..]), 1 => Just(&b"\n.\n"[..]),
+            ], 0..60),
+            size in 1..400usize,
+        ) {
+            let message = [&b"\r\n"[..], &words.concat()].concat();
+            let whole = found(&message, || usize::MAX);
+            prop_assert_eq!(&whole, &found(&message, || 1));
+            prop_assert_eq!(&whole, &found(&message, || size));
+        }
     }
 }

@@ -28,3 +28,28 @@ pub use event::{
     Auth, Command, ImplicitMismatch, MailEvent, MailWarning, Protocol, Reply, Starttls, StarttlsOutcome,
     Transaction,
 };
+
+#[cfg(test)]
+mod tests {
+    use crate::decode::{Endpoint, Scope};
+    use crate::event::{ClientKnown, Connection};
+
+    /// One for tests of what needs one to pass bytes on.
+    pub(crate) fn connection() -> Connection {
+        let endpoint = Endpoint {
+            address: std::net::Ipv4Addr::LOCALHOST.into(),
+            port: 25,
+        };
+        Connection {
+            id: 1,
+            slot: 0,
+            client: endpoint,
+            server: endpoint,
+            client_known: ClientKnown::Syn,
+            first_time: Default::default(),
+            scope: Scope(0),
+            vlan: None,
+            mac: None,
+        }
+    }
+}

@@ -37,7 +37,9 @@ impl Core {
             })
         });
         replying.end = line.end();
-        replying.reply.code = text(code, 16);
+        if replying.reply.code.as_bytes() != code {
+            replying.reply.code = text(code, 16);
+        }
         if replying.len < MAX_REPLY && replying.reply.lines.len() < MAX_QUEUE {
             replying.len = replying.len.saturating_add(line_text.len());
             replying.reply.lines.push(text(line_text, MAX_TEXT));

@@ -316,3 +316,15 @@ impl Watch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The buffers come on top: empty between lines, but for 256 bytes a direction.
+    #[test]
+    fn a_watched_connection_is_small() {
+        let size = size_of::<Watch>() + size_of::<Probe>() + size_of::<TlsWatcher>();
+        assert!(size < 2560, "{size}");
+    }
+}
