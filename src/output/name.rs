@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use super::clock::utc;
+use super::clock::{basic_iso, utc};
 use crate::decode::Endpoint;
 use crate::event::{Connection, Direction};
 
@@ -100,7 +100,7 @@ impl Namer {
     pub fn name(&self, connection: &Connection, direction: Direction, count: u32) -> String {
         let (from, to) = connection.endpoints(direction);
         let Some(template) = &self.template else {
-            let time = utc(connection.first_time).format("%Y%m%dT%H%M%S%.6fZ");
+            let time = basic_iso(connection.first_time);
             let name = format!(
                 "{time}_{}.{}-{}.{}",
                 address(from),
