@@ -128,8 +128,9 @@ pub struct Args {
     pub time: TimeMode,
 
     /// What is shown of TLS: a line a record run, raw bytes, or the marker alone
-    #[arg(long, value_name = "HOW", default_value = "records", help_heading = HEADING_CONSOLE)]
-    pub tls: TlsMode,
+    /// [default: records; raw with -D and -B]
+    #[arg(long, value_name = "HOW", help_heading = HEADING_CONSOLE)]
+    pub tls: Option<TlsMode>,
 
     /// Lines shown of each message: a number, `all` or `none` [default: 20 on a terminal, else all]
     #[arg(long, value_name = "LINES", help_heading = HEADING_CONSOLE)]

@@ -310,9 +310,11 @@ fn console_options(args: &Args, here: &Surroundings) -> ConsoleOptions {
             _ => Show::Lines(unprintable),
         },
         tls: match args.tls {
-            TlsMode::Records => TlsStyle::Records,
-            TlsMode::Raw => TlsStyle::Raw,
-            TlsMode::Hide => TlsStyle::Hide,
+            Some(TlsMode::Records) => TlsStyle::Records,
+            Some(TlsMode::Raw) => TlsStyle::Raw,
+            Some(TlsMode::Hide) => TlsStyle::Hide,
+            None if args.hex || args.binary => TlsStyle::Raw,
+            None => TlsStyle::Records,
         },
         body: match args.body {
             Some(BodyLines::Lines(lines)) => Body::Lines(lines),

@@ -59,3 +59,23 @@ fn help_is_short_and_long() {
     }
     assert!(short.lines().count() < long.lines().count());
 }
+
+/// `docs/json.md` and the man page say the same of `--json`.
+#[test]
+fn every_event_stands_in_both_places() {
+    let page = include_str!("../man/flowdump.1").replace("\\-", "-");
+    let rows = include_str!("../docs/json.md")
+        .lines()
+        .filter(|line| line.starts_with("| `"));
+    let mut words = 0;
+    for row in rows {
+        for word in row.split('`').skip(1).step_by(2) {
+            words += 1;
+            assert!(
+                page.contains(&format!("\\fB{word}\\fR")),
+                "{word} is in docs/json.md and not in the man page"
+            );
+        }
+    }
+    assert!(words > 100, "{words}");
+}

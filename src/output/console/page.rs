@@ -51,7 +51,6 @@ impl Margin {
         kind: Kind,
     ) {
         let wanted = Some((state.id, direction, time, kind));
-        // The time since the line before is another for each line.
         if self.made_for == wanted && options.time != TimeStyle::Delta {
             return;
         }
@@ -162,7 +161,9 @@ impl Page<'_> {
         let (mut whole, unfinished) = rest.split_at(whole);
         let hides = kind == Kind::Secret && !self.options.secrets;
         let folds = kind == Kind::Body && self.options.body != Body::All;
-        if !whole.is_empty() && !hides && !folds && is_harmless_text(whole) {
+        // The time since the line before is another for each line.
+        let alike = self.options.time != TimeStyle::Delta;
+        if !whole.is_empty() && alike && !hides && !folds && is_harmless_text(whole) {
             whole = self.harmless_lines(state, direction, time, kind, whole);
         }
         while let Some(end) = memchr(b'\n', whole) {
@@ -353,6 +354,9 @@ impl Page<'_> {
         };
         let (s, text) = (if len == 1 { "" } else { "s" }, state.line_mut(direction));
         let missing = format!("[{len} byte{s} missing{why}]");
+        if self.options.show == Show::Raw {
+            return;
+        }
         if text.bytes.is_empty() {
             self.begin(state, direction, time);
             self.out.extend_from_slice(self.options.palette.own());
@@ -436,6 +440,9 @@ impl Page<'_> {
     }
 
     fn words(&mut self, state: &State, words: &Words) {
+        if self.options.show == Show::Raw {
+            return;
+        }
         let time = words.time.unwrap_or(state.last);
         if words.weight == Weight::Warning {
             self.begin(state, words.direction, time);
@@ -451,6 +458,9 @@ impl Page<'_> {
 
     /// A line of its own across the page.
     fn marker(&mut self, text: &str) {
+        if self.options.show == Show::Raw {
+            return;
+        }
         let rule = if self.options.unicode { "──" } else { "--" };
         self.out.extend_from_slice(self.options.palette.marker());
         self.out
@@ -460,6 +470,10 @@ impl Page<'_> {
 
     /// What flowdump says itself.
     pub(super) fn remark(&mut self, state: &State, direction: Direction, time: Timestamp, text: &str) {
+        // Raw output is the streams' bytes and nothing else; the totals tell the rest.
+        if self.options.show == Show::Raw {
+            return;
+        }
         self.begin(state, direction, time);
         self.out.extend_from_slice(self.options.palette.own());
         self.out.push(b'[');

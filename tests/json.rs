@@ -1,0 +1,124 @@
+//! `--json`: its schema is kept, and what it says is what was said.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use common::{flowdump, run};
+use serde_json::Value;
+
+fn events(name: &str) -> Vec<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/captures")
+        .join(name);
+    let text = run(flowdump().args(["-q", "--json", "-r"]).arg(path)).ok().text();
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect("one object a line"))
+        .collect()
+}
+
+fn of<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    events.iter().filter(|event| event["event"] == kind).collect()
+}
+
+/// Every event and every field that any capture of ours gives stands in docs/json.md.
+#[test]
+fn everything_told_is_documented() {
+    let documented = include_str!("../docs/json.md");
+    let words: BTreeSet<&str> = documented.split('`').skip(1).step_by(2).collect();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captures");
+    let mut kinds = BTreeSet::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if name.ends_with(".md") {
+            continue;
+        }
+        for event in events(&name) {
+            assert_eq!(event["v"], 1);
+            kinds.insert(event["event"].as_str().unwrap().to_owned());
+            for (field, value) in event.as_object().unwrap() {
+                assert!(
+                    words.contains(field.as_str()),
+                    "{name}: field {field} of {event} is not documented"
+                );
+                assert!(!value.is_null(), "{name}: {event}");
+            }
+        }
+    }
+    assert!(
+        kinds.iter().all(|kind| words.contains(kind.as_str())),
+        "{kinds:?}"
+    );
+    assert!(kinds.len() >= 15, "{kinds:?}");
+}
+
+#[test]
+fn a_mail_is_a_line_as_zeek_has_it() {
+    let events = events("smtp-plain.pcap");
+    let mails = of(&events, "smtp");
+    let [mail] = mails[..] else { panic!("{mails:?}") };
+    assert_eq!(mail["trans_depth"], 1);
+    assert_eq!(mail["helo"], "client.sender.test");
+    assert_eq!(mail["mailfrom"], "carol@sender.test");
+    assert_eq!(mail["rcptto"][0], "alice@mx.example.test");
+    assert_eq!(mail["subject"], "Minutes of Friday");
+    assert_eq!(mail["accepted"], true);
+    assert_eq!(mail["tls"], false);
+    assert!(
+        mail["last_reply"]
+            .as_str()
+            .unwrap()
+            .starts_with("250 2.0.0 Ok: queued as ")
+    );
+    let close = of(&events, "close")[0];
+    assert_eq!(
+        (&close["service"], &close["conn_state"]),
+        (&Value::from("smtp"), &Value::from("SF"))
+    );
+    assert_eq!(close["missed_bytes"], 0);
+}
+
+#[test]
+fn a_handshake_is_a_line_as_zeek_has_it() {
+    let events = events("smtp-starttls-expired.pcap");
+    let ssl = of(&events, "ssl")[0];
+    assert_eq!(ssl["how"], "starttls");
+    assert_eq!(ssl["version"], "TLS 1.2");
+    assert_eq!(ssl["server_name"], "mx.example.test");
+    assert_eq!(ssl["certificate"]["problems"][0], "expired");
+    let starttls = of(&events, "starttls")[0];
+    assert_eq!(starttls["outcome"], "accepted");
+    assert_eq!(starttls["client_offset"], ssl["client_offset"]);
+}
+
+#[test]
+fn passwords_are_never_in_it() {
+    for (name, password) in [
+        ("pop3.pcap", "secret"),
+        ("imap.pcap", "secret"),
+        ("imap.pcap", "wrong"),
+        ("smtp-auth.pcap", "AGNhcm9s"),
+    ] {
+        let text: String = events(name).iter().map(|event| format!("{event}\n")).collect();
+        assert!(!text.contains(password), "{name}: {text}");
+        assert!(!of(&events(name), "auth").is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn conn_states_are_zeek_s() {
+    for (name, state) in [
+        ("connection-refused.pcap", "REJ"),
+        ("smtp-midstream.pcap", "OTH"),
+        ("smtp-client-side-only.pcap", "SH"),
+        ("smtp-reset.pcap", "RSTO"),
+    ] {
+        let events = events(name);
+        let states: Vec<_> = of(&events, "close")
+            .iter()
+            .map(|close| close["conn_state"].clone())
+            .collect();
+        assert!(states.contains(&Value::from(state)), "{name}: {states:?}");
+    }
+}

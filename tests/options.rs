@@ -1,0 +1,366 @@
+//! Options that change what is shown or how files are named, each by example on a capture of ours.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+
+use common::{flowdump, run};
+
+fn capture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/captures")
+        .join(name)
+}
+
+/// What `-C --color never` and these options print of a capture, without times and addresses.
+fn shown(name: &str, options: &[&str]) -> String {
+    run(flowdump()
+        .args(["-q", "-C", "--color", "never", "-r"])
+        .arg(capture(name))
+        .args(options))
+    .ok()
+    .text()
+}
+
+/// The same with them.
+fn prefixed(name: &str, options: &[&str]) -> String {
+    run(flowdump()
+        .args(["-q", "-c", "--color", "never", "-r"])
+        .arg(capture(name))
+        .args(options))
+    .ok()
+    .text()
+}
+
+/// Names and contents of the streams that these options write, sorted.
+fn files(name: &str, options: &[&str]) -> Vec<(String, Vec<u8>)> {
+    let folder = tempfile::tempdir().unwrap();
+    run(flowdump()
+        .args(["-q", "-o"])
+        .arg(folder.path())
+        .arg("-r")
+        .arg(capture(name))
+        .args(options))
+    .ok();
+    let mut files = Vec::new();
+    collect(folder.path(), folder.path(), &mut files);
+    files.retain(|(name, _)| !name.ends_with(".jsonl") && name != "report.xml");
+    files.sort();
+    files
+}
+
+fn collect(top: &Path, folder: &Path, files: &mut Vec<(String, Vec<u8>)>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(top, &path, files);
+        } else {
+            let name = path.strip_prefix(top).unwrap().to_str().unwrap().to_owned();
+            files.push((name, std::fs::read(&path).unwrap()));
+        }
+    }
+}
+
+#[test]
+fn times_are_utc_relative_delta_or_none() {
+    let first = |options: &[&str]| {
+        prefixed("smtp-plain.pcap", options)
+            .lines()
+            .next()
+            .unwrap()
+            .to_owned()
+    };
+    assert!(first(&[]).contains("Z 10.77."), "{}", first(&[]));
+    assert!(first(&["--time", "relative"]).starts_with("  0.000000 10.77."));
+    assert!(first(&["--time", "none"]).starts_with("10.77."));
+    let deltas = prefixed("smtp-plain.pcap", &["--time", "delta"]);
+    let sum: f64 = deltas
+        .lines()
+        .map(|line| line.split_whitespace().next().unwrap().parse::<f64>().unwrap())
+        .sum();
+    let relative = prefixed("smtp-plain.pcap", &["--time", "relative"]);
+    let last: f64 = relative
+        .lines()
+        .last()
+        .unwrap()
+        .split_whitespace()
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!((sum - last).abs() < 1e-9, "the deltas add up: {sum} {last}");
+}
+
+#[test]
+fn local_time_has_its_offset() {
+    let output = run(flowdump()
+        .env("TZ", "Asia/Kolkata")
+        .args(["-q", "-c", "--color", "never", "--time", "local", "-r"])
+        .arg(capture("smtp-plain.pcap")))
+    .ok()
+    .text();
+    assert!(
+        output.lines().all(|line| line.contains("+05:30 10.77.")),
+        "{output}"
+    );
+}
+
+#[test]
+fn streams_are_cut_after_max_bytes_and_it_is_said() {
+    let text = shown("smtp-plain.pcap", &["-b", "10"]);
+    assert_eq!(
+        text.lines().collect::<Vec<_>>(),
+        [
+            "220 mx.exa [unfinished]",
+            "[cut here, after 10 bytes]",
+            "EHLO clien [unfinished]",
+            "[cut here, after 10 bytes]"
+        ]
+    );
+    let whole = files("smtp-plain.pcap", &[]);
+    let cut = files("smtp-plain.pcap", &["-b", "10"]);
+    assert_eq!(whole.len(), 2);
+    for ((name, whole), (cut_name, cut)) in whole.iter().zip(&cut) {
+        assert_eq!((name, &whole[..10]), (cut_name, &cut[..]));
+    }
+}
+
+#[test]
+fn binary_output_is_what_was_said_byte_for_byte() {
+    let output = run(flowdump()
+        .args(["-q", "-C", "-B", "-r"])
+        .arg(capture("smtp-escapes.pcap")))
+    .ok();
+    let mut said: Vec<u8> = output.stdout;
+    let mut streams: Vec<u8> = files("smtp-escapes.pcap", &[])
+        .into_iter()
+        .flat_map(|(_, bytes)| bytes)
+        .collect();
+    assert!(said.windows(5).any(|window| window == b"\x1b[31m"));
+    // The console interleaves, the files do not: the same bytes in another order.
+    said.sort_unstable();
+    streams.sort_unstable();
+    assert!(said == streams);
+}
+
+#[test]
+fn hex_has_sixteen_bytes_a_row_and_every_row_its_time_and_addresses() {
+    let text = prefixed("smtp-plain.pcap", &["-D"]);
+    let first = text.lines().next().unwrap();
+    assert!(
+        first.ends_with("  00000000  32 32 30 20 6d 78 2e 65  78 61 6d 70 6c 65 2e 74  |220 mx.example.t|"),
+        "{first}"
+    );
+    assert!(text.lines().all(|line| line.contains(" > ")));
+}
+
+#[test]
+fn strip_puts_a_dot_for_what_cannot_be_printed() {
+    let text = shown("smtp-escapes.pcap", &["-s"]);
+    assert!(text.contains("red .[31malert.[0m"), "{text}");
+    assert!(!text.contains("\\x"), "{text}");
+}
+
+#[test]
+fn bodies_are_folded_and_it_is_said_how_much() {
+    let folded = shown("smtp-plain.pcap", &["--body", "2"]);
+    let position = folded.lines().position(|line| line.starts_with("354 ")).unwrap();
+    let lines: Vec<_> = folded.lines().skip(position + 1).take(4).collect();
+    assert!(
+        lines[2].starts_with("[… ") && lines[2].contains(" more lines of the message, "),
+        "{lines:#?}"
+    );
+    assert!(lines[3].starts_with("250 ") || lines[3] == ".", "{lines:#?}");
+    let all = shown("smtp-plain.pcap", &["--body", "all"]);
+    assert!(all.lines().count() > folded.lines().count() && !all.contains("more lines"));
+}
+
+#[test]
+fn secrets_are_hidden_unless_asked_for() {
+    let hidden = shown("pop3.pcap", &[]);
+    assert!(
+        hidden.contains("PASS [hidden]\n") && !hidden.contains("PASS secret"),
+        "{hidden}"
+    );
+    assert!(shown("pop3.pcap", &["--show-secrets"]).contains("PASS secret\n"));
+    let auth = shown("smtp-auth.pcap", &[]);
+    assert!(auth.contains("[AUTH PLAIN, user carol"), "{auth}");
+    assert!(!auth.contains("AUTH PLAIN A"), "{auth}");
+}
+
+#[test]
+fn what_follows_the_switch_is_shown_as_records_raw_or_not_at_all() {
+    let name = "smtp-starttls-tls12.pcap";
+    let records = shown(name, &[]);
+    assert!(
+        records.contains("[TLS ServerHello, TLS 1.2, TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384]"),
+        "{records}"
+    );
+    let hidden = shown(name, &["--tls", "hide"]);
+    let last = hidden.lines().last().unwrap();
+    assert!(
+        last.starts_with("── TLS starts here: STARTTLS accepted"),
+        "{hidden}"
+    );
+    let raw = shown(name, &["--tls", "raw"]);
+    assert!(
+        raw.contains("── TLS starts here") && raw.contains("\\x16\\x03\\x01"),
+        "{raw}"
+    );
+}
+
+#[test]
+fn markers_are_ascii_where_the_locale_is_not_utf_8() {
+    let output = run(flowdump()
+        .env("LC_ALL", "C")
+        .args(["-q", "-C", "--color", "never", "-r"])
+        .arg(capture("smtp-starttls-tls12.pcap")))
+    .ok();
+    assert!(
+        output
+            .text()
+            .contains("\n-- TLS starts here: STARTTLS accepted, "),
+        "{}",
+        output.text()
+    );
+    assert!(output.stdout.is_ascii());
+}
+
+#[test]
+fn clear_text_and_tls_are_two_files_or_one() {
+    let name = "smtp-starttls-tls12.pcap";
+    let split = files(name, &[]);
+    let whole = files(name, &["--no-split-tls"]);
+    assert_eq!((split.len(), whole.len()), (4, 2));
+    for (name, bytes) in &whole {
+        let clear = &split.iter().find(|(other, _)| other == name).unwrap().1;
+        let tls = &split
+            .iter()
+            .find(|(other, _)| *other == format!("{name}.tls"))
+            .unwrap()
+            .1;
+        assert!(clear.ends_with(b"\r\n") && tls.starts_with(&[22, 3]), "{name}");
+        assert!(
+            [clear.as_slice(), tls].concat() == *bytes,
+            "cat {name} {name}.tls is the whole stream"
+        );
+    }
+}
+
+#[test]
+fn a_gap_is_zeros_at_their_place_or_starts_a_file() {
+    let zeros = files("smtp-lossy.pcap", &[]);
+    let (_, client) = zeros.iter().find(|(name, _)| name.ends_with(".25")).unwrap();
+    assert!(
+        client
+            .windows(1448)
+            .any(|window| window.iter().all(|byte| *byte == 0))
+    );
+    let apart = files("smtp-lossy.pcap", &["-m", "1000"]);
+    let parts: Vec<_> = apart
+        .iter()
+        .filter(|(name, _)| name.contains(".25~gap"))
+        .collect();
+    assert!(
+        !parts.is_empty(),
+        "{:?}",
+        apart.iter().map(|(name, _)| name).collect::<Vec<_>>()
+    );
+    assert!(
+        parts.iter().all(
+            |(_, bytes)| !bytes.contains(&0) && client.windows(bytes.len()).any(|window| window == bytes)
+        )
+    );
+}
+
+#[test]
+fn folders_are_rotated_by_size_and_every_one_has_its_index() {
+    let folder = tempfile::tempdir().unwrap();
+    run(flowdump()
+        .args(["-q", "--rotate", "500", "-o"])
+        .arg(folder.path())
+        .arg("-r")
+        .arg(capture("demo.pcap")))
+    .ok();
+    let folders: Vec<_> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    assert!(folders.len() > 1, "{folders:?}");
+    let lines: usize = folders
+        .iter()
+        .map(|folder| {
+            std::fs::read_to_string(folder.join("flows.jsonl"))
+                .unwrap()
+                .lines()
+                .count()
+        })
+        .sum();
+    assert_eq!(lines, 4, "each connection in one index");
+    let days = files("demo.pcap", &["--rotate", "day"]);
+    assert!(
+        days.iter().all(|(name, _)| name.starts_with("20261121/")),
+        "{days:?}"
+    );
+}
+
+#[test]
+fn output_is_the_same_on_one_thread_and_on_two() {
+    for name in [
+        "demo.pcap",
+        "smtp-lossy.pcap",
+        "smtp-letters.pcap",
+        "imap.pcap",
+        "smtp-bridge-any.pcap",
+    ] {
+        let of = |threads| {
+            (
+                prefixed(name, &["--threads", threads]),
+                files(name, &["--threads", threads]),
+            )
+        };
+        assert!(of("1") == of("2"), "{name}");
+    }
+}
+
+/// tcpflow's names with the same letters and templates, and its bytes, where it gets them right.
+#[test]
+fn names_are_tcpflow_s_byte_for_byte() {
+    if std::process::Command::new("tcpflow").arg("-V").output().is_err() {
+        eprintln!("skipped: tcpflow is not installed");
+        return;
+    }
+    for options in [
+        &["-T", "%A.%a-%B.%b%V%v%C%c"][..],
+        &["-FT"],
+        &["-Ft"],
+        &["-Fk"],
+        &["-Fm"],
+        &["-Fg"],
+        &["-Fkt"],
+        &["-T", "%N_%K_%S_%E_%e"],
+    ] {
+        for name in ["demo.pcap", "smtp-ipv6.pcap", "smtp-vlan.pcap", "smtp-plain.pcap"] {
+            let ours = files(name, &[options, &["--no-split-tls"]].concat());
+            let folder = tempfile::tempdir().unwrap();
+            let status = std::process::Command::new("tcpflow")
+                .current_dir(folder.path())
+                .args(["-q", "-o", "."])
+                .args(options)
+                .arg("-r")
+                .arg(capture(name))
+                .stdout(std::process::Stdio::null())
+                .stderr(std::process::Stdio::null())
+                .status();
+            assert!(status.unwrap().success());
+            let mut theirs = Vec::new();
+            collect(folder.path(), folder.path(), &mut theirs);
+            theirs.retain(|(name, _)| name != "report.xml");
+            theirs.sort();
+            let names =
+                |files: &[(String, Vec<u8>)]| files.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+            assert_eq!(names(&ours), names(&theirs), "{options:?} {name}");
+            assert!(ours == theirs, "{options:?} {name}: other bytes");
+        }
+    }
+}
