@@ -86,11 +86,11 @@ pub(super) fn vlan(cursor: &mut Cursor<'_>, around: &mut Around, ignore: bool) -
         around.enter(scope::VLAN, u32::from(id));
     }
     let kind = u16::from_be_bytes([k0, k1]);
-    Ok(if kind <= 1500 {
-        Layer::Llc
-    } else {
-        Layer::Type(kind)
-    })
+    if kind <= 1500 {
+        cursor.limit(usize::from(kind));
+        return Ok(Layer::Llc);
+    }
+    Ok(Layer::Type(kind))
 }
 
 /// IEEE 802.2 with SNAP.
