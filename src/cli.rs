@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
+use crate::shard::Shard;
+
 const HEADING_INPUT: &str = "Input";
 const HEADING_OUTPUT: &str = "Output";
 const HEADING_CONSOLE: &str = "Console";
@@ -183,6 +185,10 @@ pub struct Args {
     /// Connections followed at the same time; beyond it the idlest go
     #[arg(long, value_name = "N", default_value_t = 1 << 20, help_heading = HEADING_LIMITS)]
     pub max_connections: usize,
+
+    /// Only part K of N of all connections: N such runs over the same captures find all, each once
+    #[arg(long, value_name = "K/N", help_heading = HEADING_INPUT)]
+    pub shard: Option<Shard>,
 
     /// A connection is over when nothing came for so long
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration, help_heading = HEADING_LIMITS)]

@@ -17,6 +17,7 @@ use crate::output::{
     Body, ConsoleOptions, FilesOptions, Namer, Palette, Rotation, Show, SummaryOptions, TemplateError,
     TimeStyle, TlsStyle, Unprintable,
 };
+use crate::shard::Shard;
 
 /// The most that `--min-gap` can be: no sequence number makes a larger hole in a file.
 const LARGEST_GAP: u64 = 16 << 20;
@@ -57,6 +58,8 @@ pub struct Config {
     pub json: Option<PathBuf>,
     /// The packets, `-` for stdout.
     pub write: Option<(PathBuf, WriteOptions)>,
+    /// One part of all connections.
+    pub shard: Option<Shard>,
     /// Bytes kept of each direction.
     pub max_bytes: Option<u64>,
     /// Stop a live capture after this time.
@@ -211,6 +214,7 @@ impl Config {
             }),
             summary: args.summary.then(|| summary_options(&args, here)),
             json: args.json.clone(),
+            shard: args.shard,
             max_bytes: args.max_bytes,
             duration: args.duration,
             user: args.relinquish_privileges.clone(),

@@ -16,6 +16,7 @@ pub mod output;
 pub mod pipeline;
 pub mod privileges;
 pub mod relay;
+pub mod shard;
 pub mod signals;
 pub mod time;
 pub mod tls;

@@ -450,7 +450,9 @@ impl<'c> Run<'c> {
         if std::mem::replace(&mut self.millisecond, millisecond) != millisecond {
             self.stages.sinks.tick(packet.time)?;
         }
-        if let Some(segment) = self.decoder.decode(packet) {
+        if let Some(segment) = self.decoder.decode(packet)
+            && self.config.shard.is_none_or(|shard| shard.has(&segment))
+        {
             let stages = &mut self.stages;
             self.flow
                 .segment(&segment, &mut |connection, event| stages.event(connection, event))?;

@@ -15,8 +15,9 @@ need() { # need COMMAND-OR-FILE PACKAGE
 }
 
 if ! command -v cargo >/dev/null 2>&1 && [ ! -x "$HOME/.cargo/bin/cargo" ]; then
-    echo "Rust is missing: install it from https://rustup.rs (1.88 or later), then run this again." >&2
-    exit 1
+    command -v curl >/dev/null 2>&1 || as_root apt-get install -y -qq curl ca-certificates >/dev/null
+    echo "installing: Rust, by rustup, for this user"
+    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y -q --profile minimal -c rustfmt -c clippy
 fi
 
 need cc gcc
@@ -35,6 +36,7 @@ if command -v apt-get >/dev/null 2>&1; then
         need mandoc mandoc
         need unzip unzip
         need less less
+        need parallel parallel
     fi
     [ -z "$missing" ] && exit 0
     echo "installing:$missing"
