@@ -357,6 +357,15 @@ fn a_reset_in_window_ends_it_and_one_out_of_window_does_not() {
 }
 
 #[test]
+fn a_reset_behind_both_fins_changes_nothing() {
+    let mut talk = Talk::default();
+    talk.handshake().client(b"QUIT\r\n").close().send(0, RST, b"");
+    let replay = play(&talk.segments);
+    assert_eq!(replay.only().reason(), CloseReason::Fin);
+    assert!(replay.only().closed().totals[0].reset, "but it was seen");
+}
+
+#[test]
 fn a_reset_that_overtakes_data_does_not_lose_it() {
     let mut talk = Talk::default();
     talk.handshake()

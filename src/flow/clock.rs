@@ -11,8 +11,9 @@ use crate::time::Timestamp;
 /// A jump ahead of more than this has to be confirmed by a second packet.
 const AHEAD: Duration = Duration::from_secs(24 * 3600);
 
-/// Packets are out of order by so much without anybody's clock having been set back.
-const BACK: Duration = Duration::from_secs(1);
+/// Packets are out of order by so much without anybody's clock having been set back (two interfaces whose
+/// clocks differ). The table's time just stands still meanwhile.
+const BACK: Duration = Duration::from_secs(60);
 
 /// The table's clock.
 #[derive(Debug, Default)]

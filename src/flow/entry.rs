@@ -148,17 +148,12 @@ pub(super) const ENTRY_COST: usize = size_of::<Entry>() + 12;
 const _: () = assert!(ENTRY_COST < 200);
 
 impl Entry {
-    /// The side that the segment comes from, by the ends of the table's key.
-    pub(super) fn side_of(segment: &Segment<'_>) -> usize {
-        usize::from(segment.source > segment.destination)
-    }
-
-    /// The key: both ends, the smaller first.
-    pub(super) fn key_of(segment: &Segment<'_>) -> [Endpoint; 2] {
+    /// The key, both ends, the smaller first; and which of them the segment comes from.
+    pub(super) fn key_of(segment: &Segment<'_>) -> ([Endpoint; 2], usize) {
         if segment.source > segment.destination {
-            [segment.destination, segment.source]
+            ([segment.destination, segment.source], 1)
         } else {
-            [segment.source, segment.destination]
+            ([segment.source, segment.destination], 0)
         }
     }
 

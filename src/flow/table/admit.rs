@@ -1,8 +1,6 @@
 //! Segments that begin a connection, or end one by beginning the next with the same addresses.
 
-use std::hash::BuildHasher;
-
-use super::{Arrival, FlowTable};
+use super::{Arrival, FlowTable, hash_of};
 use crate::decode::Flags;
 use crate::event::{ClientKnown, CloseReason, Emit, SinkError};
 use crate::flow::entry::{Active, ENTRY_COST, Entry, Phase, Sides, State, Syns};
@@ -48,7 +46,7 @@ impl FlowTable {
         self.memory += ENTRY_COST;
         let (slab, hasher) = (&self.slab, &self.hasher);
         self.index.insert_unique(arrival.hash, slot, |slot| {
-            slab.get(*slot).map_or(0, |entry| hasher.hash_one(entry.ends))
+            slab.get(*slot).map_or(0, |entry| hash_of(hasher, &entry.ends))
         });
         self.push(slot, State::HalfOpen);
         if lone_syn {

@@ -1,10 +1,9 @@
 //! Time-outs and bounds: what is due, and who goes first when there is too much.
 
 use std::cmp::Reverse;
-use std::hash::BuildHasher;
 use std::time::Duration;
 
-use super::FlowTable;
+use super::{FlowTable, hash_of};
 use crate::event::{CloseReason, Emit, SinkError};
 use crate::flow::entry::{Active, ENTRY_COST, Entry, State};
 use crate::flow::lru::List;
@@ -207,7 +206,7 @@ impl FlowTable {
         self.memory = self
             .memory
             .saturating_sub(ENTRY_COST + entry.active().map_or(0, |active| active.cost));
-        let hash = self.hasher.hash_one(entry.ends);
+        let hash = hash_of(&self.hasher, &entry.ends);
         if let Ok(place) = self.index.find_entry(hash, |other| *other == slot) {
             place.remove();
         }

@@ -77,8 +77,11 @@ impl FlowTable {
             let answers =
                 !flags.has(Flags::ACK) || other.distance(segment.ack).is_none_or(|far| far < 1 << 30);
             if answers && own.reset_fits(segment.seq, other) {
+                // Behind both FINs it only says that nobody listens any more.
+                if !(own.ended() && other.ended()) {
+                    reset.get_or_insert(side);
+                }
                 own.reset(segment.seq, &mut out)?;
-                reset.get_or_insert(side);
             } else {
                 out.note(TcpNote::ResetIgnored)?;
             }
