@@ -146,6 +146,11 @@ fn zeek_expects_the_same() {
     };
     assert!(seen[0].has("< @292 250x1 to RSET"), "{:?}", seen[0].told);
     assert_eq!(seen[0].all("mail ").len(), 2);
+    let Some(seen) = smtp("ehlo-rejected.pcap") else {
+        return;
+    };
+    assert_eq!(seen[0].all("mail ").len(), 1, "{:?}", seen[0].told);
+    assert!(seen[0].has("mail 1 from \"alice@example.com\" to bob@example.com=250"));
     let Some(seen) = smtp("one-side-only.pcap") else {
         return;
     };

@@ -162,7 +162,7 @@ fn rule_2_what_nobody_asked_for_answers_nothing() {
     let seen = told("S: 220 mx ESMTP\nC: NOOP\nS: 250 ok\nS: 451 4.7.0 timeout");
     assert!(seen.has("< @22 451x1 to nothing"), "{:?}", seen.told);
     let seen = first("smtp-421-in-mail.pcap");
-    assert!(seen.has("mail 1 from \"carol@sender.test\" to alice@mx.example.test=421 (1) size 0 reply 421 accepted Some(false)"));
+    assert!(seen.has("mail 1 from \"carol@sender.test\" to alice@mx.example.test=421 (1) size 181 reply 421 accepted Some(false)"));
 }
 
 #[test]

@@ -160,7 +160,7 @@ impl Core {
         }
         input.pass(clear, kind, out)?;
         input.pass(n - clear, Kind::Secret, out)?;
-        if too_long {
+        if too_long && kind != Kind::Body {
             let words = "a line longer than 4096 bytes".to_owned();
             out.warn(time, direction, offset, MailWarning::Malformed(words))?;
         }

@@ -292,6 +292,7 @@ pub(crate) fn judge(
         (Some(Weak(protocol)), None) if hint.map(family) == Some(family(protocol)) => {
             Judgement::Mail(protocol, false)
         }
+        (Some(Any), None) if hint.is_some() => Judgement::Mail(hint.unwrap_or(Protocol::Smtp), false),
         (Some(Not | Weak(_)), Some(_)) | (Some(Any), Some(Not)) => Judgement::Not,
         (None, Some(Not)) => Judgement::Not,
         _ => Judgement::Wait,

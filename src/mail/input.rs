@@ -169,6 +169,11 @@ impl Kept {
         self.bytes.is_empty()
     }
 
+    /// The bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Adds bytes of one packet, the next ones in the stream.
     pub(crate) fn push(&mut self, offset: u64, time: Timestamp, bytes: &[u8]) {
         if self.bytes.is_empty() {

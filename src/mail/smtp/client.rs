@@ -1,16 +1,24 @@
 //! What the client sends: lines, messages, chunks, secrets.
 
 use crate::event::{Direction, Kind, SinkError, Verdict};
-use crate::mail::MailWarning;
 use crate::mail::core::{Flow, HIDDEN, MAX_KEPT, command};
-use crate::mail::detect::begins_like_smtp;
+use crate::mail::detect::{Evidence, begins_like_smtp, client_line};
 use crate::mail::input::{Input, Kept, Out};
 use crate::mail::line::{Line, split_word};
 use crate::mail::secret::in_auth;
+use crate::mail::{MailWarning, Protocol};
 use crate::time::Timestamp;
 
 use super::{Asked, Mode, Smtp, What, Why};
 use crate::mail::message::{Body, Found};
+
+/// Whether a line can be nothing else than a command, not even what answers a challenge.
+fn begins_a_mail(line: &[u8]) -> bool {
+    matches!(
+        client_line(line),
+        Evidence::Strong(Protocol::Smtp | Protocol::Lmtp)
+    )
+}
 
 impl Smtp {
     pub(super) fn client(&mut self, input: &mut Input<'_>, out: &mut Out<'_, '_>) -> Result<Flow, SinkError> {
@@ -35,6 +43,7 @@ impl Smtp {
         let Some(line) = self.core.pass_line(input, kind, in_auth, out)? else {
             return self.bound_kept(out).map(|()| Flow::Go);
         };
+        let alone = self.core.seen == [true, false];
         match self.mode {
             Mode::Secret => self.secret(&line, out)?,
             Mode::Lost if !self.known => {}
@@ -42,8 +51,8 @@ impl Smtp {
                 self.mode = Mode::Commands;
                 self.command(&line, out)?;
             }
-            Mode::Undecided(Why::Auth) if self.known && self.core.seen == [true, false] => {
-                // Nobody answers (one side only), and the client has gone on.
+            // The client has gone on: its reply was not seen (one side only, or a broken capture).
+            Mode::Undecided(Why::Auth) if self.known && (alone || begins_a_mail(line.text())) => {
                 self.understand_kept(Mode::Lost, out)?;
             }
             Mode::Undecided(_) => {

@@ -10,8 +10,9 @@ mod transaction;
 
 use std::collections::VecDeque;
 
-use crate::event::{Direction, SinkError};
+use crate::event::{Direction, SinkError, Verdict};
 use crate::mail::core::{Core, Flow, MAX_QUEUE};
+use crate::mail::detect::begins_like_smtp;
 use crate::mail::input::{Input, Out};
 use crate::mail::{Protocol, Reply};
 use crate::time::Timestamp;
@@ -167,12 +168,11 @@ impl Smtp {
     /// The connection is over.
     pub(crate) fn close(&mut self, time: Timestamp, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
         self.core.close_switch(time, out)?;
-        // Where nobody answered (one side only), what was asked for is taken as given.
-        let alone = self.core.seen == [true, false];
+        // Where no reply came, the client may have gone on all the same.
         loop {
             match self.mode {
                 Mode::Undecided(Why::Starttls) => self.understand_kept(Mode::Commands, out)?,
-                Mode::Undecided(Why::Data) if alone && self.core.kept_len() > 0 => self.begin_body(out)?,
+                Mode::Undecided(Why::Data) if self.keeps_a_message() => self.begin_body(out)?,
                 _ => break,
             }
         }
@@ -181,6 +181,12 @@ impl Smtp {
             self.mails.sent(*body);
         }
         self.mails.close(out)
+    }
+
+    /// Whether what was kept behind DATA is a message, or the start of one.
+    fn keeps_a_message(&self) -> bool {
+        let kept = self.core.kept.as_ref().filter(|kept| !kept.is_empty());
+        kept.is_some_and(|kept| begins_like_smtp(kept.bytes()) != Verdict::Yes)
     }
 
     fn ask(&mut self, asked: Asked) {

@@ -200,6 +200,8 @@ impl Smtp {
         let refused = is_refusal(reply);
         match asked.what {
             What::Other => Ok(()),
+            // A mail outlives what was refused.
+            What::Hello(_) | What::Ends(_) if refused => Ok(()),
             What::Ends(last) => self.mails.end_until(last, out),
             What::Hello(last) => {
                 self.mails.end_until(last, out)?;
