@@ -3,6 +3,7 @@
 //! Everything here yields [`Packet`]s in order and knows nothing of TCP.
 
 mod bytes;
+mod capturer;
 mod device;
 mod file;
 mod filter;
