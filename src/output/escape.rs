@@ -16,25 +16,25 @@ pub enum Unprintable {
 /// The most that a byte becomes: `\x1b`, and `\u{e0001}` for four of them.
 const WIDEST: usize = 4;
 
-/// What a byte becomes, and how long that is; 0 for what may begin a character beyond ASCII.
-type Table = [([u8; WIDEST], u8); 256];
+/// What each byte becomes on its own: four bytes of text, the first one lowest, and above them its length.
+type Table = [u64; 256];
 
 static ESCAPED: Table = table(Unprintable::Escape);
 static DOTTED: Table = table(Unprintable::Dot);
 
 const fn table(how: Unprintable) -> Table {
-    let mut table = [([0; WIDEST], 0); 256];
+    let mut table = [0; 256];
     let mut byte = 0;
     while byte < 256 {
         let character = byte as u8;
-        table[byte] = match (character, how) {
+        let (text, len) = match (character, how) {
             (b'\t' | 0x20..=0x7e, _) => ([character, 0, 0, 0], 1),
-            (0xc2..=0xf4, _) => ([0; WIDEST], 0),
             (_, Unprintable::Dot) => ([b'.', 0, 0, 0], 1),
             (b'\n', Unprintable::Escape) => ([b'\\', b'n', 0, 0], 2),
             (b'\r', Unprintable::Escape) => ([b'\\', b'r', 0, 0], 2),
             (_, Unprintable::Escape) => (hex(character), 4),
         };
+        table[byte] = u32::from_le_bytes(text) as u64 | len << 32;
         byte += 1;
     }
     table
@@ -64,53 +64,47 @@ pub fn escape(bytes: &[u8], how: Unprintable, out: &mut Vec<u8>) {
     // would cost more than all the rest.
     let begin = out.len();
     out.resize(begin + bytes.len() * WIDEST, 0);
-    let mut at = begin;
-    let mut put = |text: &[u8; WIDEST], len: usize| {
-        if let Some(place) = out.get_mut(at..at + WIDEST) {
-            place.copy_from_slice(text);
+    let room = out.get_mut(begin..).unwrap_or_default();
+    let mut at = 0;
+    let mut put = |text: u32, len: usize| {
+        if let Some(place) = room.get_mut(at..at + WIDEST) {
+            place.copy_from_slice(&text.to_le_bytes());
         }
         at += len;
     };
     let mut rest = bytes;
     while let [first, after @ ..] = rest {
-        let (text, len) = table.get(usize::from(*first)).unwrap_or(&([0; WIDEST], 0));
-        if *len > 0 {
-            put(text, usize::from(*len));
-            rest = after;
-            continue;
-        }
-        if how == Unprintable::Escape && !matches!(after, [0x80..=0xbf, ..]) {
-            put(&hex(*first), WIDEST);
-            rest = after;
-            continue;
-        }
-        let character = leading_character(rest);
-        let width = character.map_or(1, char::len_utf8);
-        let (these, after) = rest.split_at(width.min(rest.len()));
-        rest = after;
-        match (character, how) {
-            (Some(character), _) if is_harmless(character) => {
+        let next = after.first().copied().unwrap_or(0);
+        // One branch that is seldom taken, also in binary data.
+        let may_begin = (*first >= 0xc2) & (*first <= 0xf4) & (next & 0xc0 == 0x80);
+        if may_begin && let Some(character) = leading_character(rest) {
+            let width = character.len_utf8();
+            rest = rest.get(width..).unwrap_or_default();
+            if is_harmless(character) {
                 let mut text = [0; WIDEST];
                 character.encode_utf8(&mut text);
-                put(&text, width);
-            }
-            (_, Unprintable::Dot) => these.iter().for_each(|_| put(b".   ", 1)),
-            (None, Unprintable::Escape) => put(&hex(*first), WIDEST),
-            (Some(character), Unprintable::Escape) => {
+                put(u32::from_le_bytes(text), width);
+            } else if how == Unprintable::Dot {
+                (0..width).for_each(|_| put(u32::from(b'.'), 1));
+            } else {
                 for part in format!("\\u{{{:x}}}", u32::from(character))
                     .as_bytes()
                     .chunks(WIDEST)
                 {
-                    let mut text = [0; WIDEST];
-                    for (place, byte) in text.iter_mut().zip(part) {
-                        *place = *byte;
-                    }
-                    put(&text, part.len());
+                    let text = part
+                        .iter()
+                        .rev()
+                        .fold(0, |text, byte| text << 8 | u32::from(*byte));
+                    put(text, part.len());
                 }
             }
+            continue;
         }
+        let entry = table.get(usize::from(*first)).copied().unwrap_or(0);
+        put(entry as u32, (entry >> 32) as usize);
+        rest = after;
     }
-    out.truncate(at);
+    out.truncate(begin + at);
 }
 
 /// The character beyond ASCII that `bytes` begin with, if they begin with one.
@@ -158,7 +152,7 @@ pub fn is_harmless_text(lines: &[u8]) -> bool {
     if !beyond_ascii {
         return true;
     }
-    let Ok(text) = std::str::from_utf8(lines) else {
+    let Ok(text) = simdutf8::basic::from_utf8(lines) else {
         return false;
     };
     // Each character that is escaped begins with one of these; of most texts none does.
