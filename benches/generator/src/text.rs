@@ -49,8 +49,6 @@ const WORDS: &[&str] = &[
     "quarterly",
     "numbers",
     "Grüße",
-    "naïve",
-    "résumé",
     "über",
     "=3D",
     "https://example.test/a?b=c",
@@ -76,7 +74,13 @@ impl Text {
     pub fn new(random: &mut Random) -> Self {
         let mut prose = Vec::with_capacity(POOL + 128);
         while prose.len() < POOL {
-            let target = prose.len() + random.between(0, 72) as usize;
+            // Paragraphs: mostly full lines, some short ones, some blank ones.
+            let width = match random.below(10) {
+                0 => 0,
+                1..=2 => random.between(1, 60),
+                _ => random.between(62, 72),
+            };
+            let target = prose.len() + width as usize;
             while prose.len() < target {
                 let word = WORDS[random.below(WORDS.len() as u64) as usize];
                 prose.extend_from_slice(word.as_bytes());
