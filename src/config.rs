@@ -5,6 +5,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -89,9 +90,9 @@ pub enum UsageError {
     /// No interface to take by default.
     #[error(transparent)]
     Interface(#[from] CaptureError),
-    /// `-B` on a terminal, or the like.
-    #[error("{0}")]
-    Other(String),
+    /// An output that is an input.
+    #[error("{0} {path} would write over the capture that is read", path = .1.display())]
+    OverInput(&'static str, PathBuf),
 }
 
 /// What of the surroundings matters.
@@ -151,6 +152,14 @@ impl Config {
         } else {
             (args.read.clone(), args.filter.join(" "))
         };
+        for (option, path) in [("-w", &args.write), ("--json", &args.json)] {
+            if let Some(path) = path
+                .as_ref()
+                .filter(|path| files_to_read.iter().any(|input| is_over(path, input)))
+            {
+                return Err(UsageError::OverInput(option, path.clone()));
+            }
+        }
         let live = files_to_read.is_empty();
         let reads_stdin = files_to_read.iter().any(|path| path.as_os_str() == "-");
         let console = args.console || args.console_bare;
@@ -228,6 +237,29 @@ impl Config {
             },
         })
     }
+}
+
+/// Whether writing to `output`, or to one of the numbered files that `-w` makes of it, writes over `input`.
+fn is_over(output: &Path, input: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().ok();
+    let Some(input) = real(input) else { return false };
+    if real(output).is_some_and(|output| output == input) {
+        return true;
+    }
+    let folder = output
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let names = output
+        .file_name()
+        .zip(input.file_name())
+        .map(|(output, input)| (output.as_bytes(), input.as_bytes()));
+    real(folder).as_deref() == input.parent()
+        && names.is_some_and(|(output, input)| {
+            input
+                .strip_prefix(output)
+                .is_some_and(|number| number.iter().all(u8::is_ascii_digit))
+        })
 }
 
 fn live_options(args: &Args, console: bool) -> Result<LiveOptions, UsageError> {
@@ -423,6 +455,30 @@ mod tests {
         assert_eq!(folder("-c -r mail.pcap"), None);
         assert_eq!(folder("-c -r mail.pcap -o out"), Some("out".into()));
         assert_eq!(folder("-FX -r mail.pcap"), None);
+    }
+
+    #[test]
+    fn what_is_read_is_not_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let capture = folder.path().join("mail.pcap0");
+        std::fs::write(&capture, "").unwrap();
+        std::os::unix::fs::symlink(&capture, folder.path().join("link")).unwrap();
+        let over = |option: &str, output: &str| {
+            let arguments = format!(
+                "-r {} {option}{}/{output}",
+                capture.display(),
+                folder.path().display()
+            );
+            matches!(
+                config(&arguments, &Surroundings::default()),
+                Err(UsageError::OverInput(..))
+            )
+        };
+        assert!(over("-w ", "mail.pcap0"));
+        assert!(over("-w ", "link"));
+        assert!(over("-w ", "mail.pcap"), "the first of the numbered files");
+        assert!(over("--json=", "mail.pcap0"));
+        assert!(!over("-w ", "other.pcap"));
     }
 
     #[test]
