@@ -448,3 +448,36 @@ fn a_cut_compressed_capture_gives_what_is_whole_and_a_wrong_one_is_an_error() {
     assert_eq!(wrong.packets, 23, "all were there before it showed");
     assert!(wrong.errors.concat().contains("checksum"), "{:?}", wrong.errors);
 }
+
+#[test]
+fn the_same_addresses_in_very_many_vlans_do_not_make_every_look_longer() {
+    let mut talk = Talk::default();
+    talk.handshake().client(b"x");
+    let mut spine = Spine::counting(FlowOptions::default());
+    for vlan in 0..2000 {
+        for tcp in &talk.segments {
+            // Another ISN in each, so that none looks like a copy.
+            let seq = tcp.seq.wrapping_add(u32::from(vlan) * 100_000);
+            let ack = if tcp.ack == 0 {
+                0
+            } else {
+                tcp.ack.wrapping_add(u32::from(vlan) * 100_000)
+            };
+            spine.segment(
+                &Tcp {
+                    vlans: vec![vlan],
+                    seq,
+                    ack,
+                    ..tcp.clone()
+                }
+                .segment(),
+            );
+        }
+    }
+    assert_eq!(spine.stats().open, 64);
+    assert_eq!(
+        spine.finish().connections.len(),
+        2000,
+        "each is told of all the same"
+    );
+}

@@ -72,26 +72,26 @@ impl Datagram {
             ) {
                 target.copy_from_slice(source);
             }
-            self.present.insert(at, upto);
             at = upto;
         }
-        self.join();
+        self.mark(offset, end);
     }
 
-    fn join(&mut self) {
-        let mut joined: BTreeMap<usize, usize> = BTreeMap::new();
-        for (start, end) in std::mem::take(&mut self.present) {
-            match joined.last_entry() {
-                Some(mut last) if *last.get() >= start => {
-                    let reach = (*last.get()).max(end);
-                    last.insert(reach);
-                }
-                _ => {
-                    joined.insert(start, end);
-                }
-            }
+    /// Notes that a range is there, joined with those that it touches.
+    fn mark(&mut self, mut start: usize, mut end: usize) {
+        if let Some((before, reach)) = self.present.range(..=start).next_back()
+            && *reach >= start
+        {
+            (start, end) = (*before, end.max(*reach));
         }
-        self.present = joined;
+        while let Some((behind, reach)) = self.present.range(start + 1..).next()
+            && *behind <= end
+        {
+            let (behind, reach) = (*behind, *reach);
+            self.present.remove(&behind);
+            end = end.max(reach);
+        }
+        self.present.insert(start, end);
     }
 
     fn complete(&self) -> bool {
@@ -193,10 +193,9 @@ impl Fragments {
     }
 
     fn drop_oldest(&mut self) -> bool {
-        let Some((_, key)) = self.order.first_key_value() else {
+        let Some((_, key)) = self.order.pop_first() else {
             return false;
         };
-        let key = *key;
         if let Some(datagram) = self.remove(&key) {
             self.lost += datagram.fragments;
         }
@@ -250,6 +249,23 @@ mod tests {
         }
         assert!(table.used <= 10_000);
         assert_eq!(table.lost + table.waiting(), 9);
+    }
+
+    #[test]
+    fn scattered_fragments_join_as_they_touch() {
+        let mut datagram = Datagram::default();
+        for (offset, ranges) in [(16, 1), (0, 2), (32, 3), (8, 2), (24, 1)] {
+            datagram.add(offset, &[offset as u8; 8]);
+            assert_eq!(datagram.present.len(), ranges, "with the one at {offset}");
+        }
+        assert_eq!(datagram.present.first_key_value(), Some((&0, &40)));
+        datagram.add(4, &[99; 60]);
+        assert_eq!(datagram.present.first_key_value(), Some((&0, &64)));
+        assert_eq!(
+            (datagram.bytes[39], datagram.bytes[40]),
+            (32, 99),
+            "the first copy stays"
+        );
     }
 
     #[test]

@@ -7,6 +7,9 @@ use crate::flow::entry::{Active, ENTRY_COST, Entry, Phase, Sides, State, Syns};
 use crate::flow::lru::Links;
 use crate::flow::stream::Stream;
 
+/// Connections with the same ends at once, at the most.
+const NAMESAKES: usize = 64;
+
 impl FlowTable {
     /// A segment of no connection that is known.
     pub(super) fn fresh(&mut self, arrival: &Arrival<'_>, emit: &mut Emit<'_>) -> Result<(), SinkError> {
@@ -17,6 +20,7 @@ impl FlowTable {
             self.stats.late_segments += 1;
             return Ok(());
         }
+        self.thin_out(arrival, emit)?;
         let lone_syn = flags.has(Flags::SYN) && !flags.has(Flags::ACK) && segment.payload_wire_len == 0;
         let mut entry = Entry {
             ends: arrival.key,
@@ -54,6 +58,22 @@ impl FlowTable {
         }
         self.promote(slot, arrival);
         self.live(slot, arrival, emit)
+    }
+
+    /// Makes room among connections with the same ends, in as many VLANs: each of them makes every look
+    /// into the table longer.
+    fn thin_out(&mut self, arrival: &Arrival<'_>, emit: &mut Emit<'_>) -> Result<(), SinkError> {
+        let same = |slot: &&u32| {
+            self.slab
+                .get(**slot)
+                .is_some_and(|entry| entry.ends == arrival.key)
+        };
+        let namesakes = self.index.iter_hash(arrival.hash).filter(same);
+        if namesakes.clone().count() < NAMESAKES {
+            return Ok(());
+        }
+        let oldest = namesakes.min_by_key(|slot| self.slab.get(**slot).map(|entry| entry.touched));
+        oldest.copied().map_or(Ok(()), |slot| self.evict(slot, emit))
     }
 
     /// A segment of a connection that is in the table.

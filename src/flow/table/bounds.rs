@@ -120,20 +120,26 @@ impl FlowTable {
     pub(super) fn bound(&mut self, emit: &mut Emit<'_>) -> Result<(), SinkError> {
         self.stats.memory_peak = self.stats.memory_peak.max(self.memory);
         while self.memory > self.options.memory || self.slab.len() > self.options.max_connections.max(1) {
-            let victim = State::ALL
-                .into_iter()
-                .find_map(|state| Some((state, self.list(state).first()?)));
-            match victim {
-                None => return Ok(()),
-                Some((State::Tombstone, slot)) => self.remove(slot),
-                Some((State::HalfOpen, slot)) => {
-                    self.stats.half_open_evicted += 1;
-                    self.remove(slot);
-                }
-                Some((State::Closing | State::Active, slot)) => {
-                    self.stats.evicted += 1;
-                    self.close(slot, CloseReason::Evicted, emit)?;
-                }
+            let Some(victim) = State::ALL.into_iter().find_map(|state| self.list(state).first()) else {
+                return Ok(());
+            };
+            self.evict(victim, emit)?;
+        }
+        Ok(())
+    }
+
+    /// Puts a connection out to make room.
+    pub(super) fn evict(&mut self, slot: u32, emit: &mut Emit<'_>) -> Result<(), SinkError> {
+        match self.slab.get(slot).map(|entry| entry.state) {
+            None => {}
+            Some(State::Tombstone) => self.remove(slot),
+            Some(State::HalfOpen) => {
+                self.stats.half_open_evicted += 1;
+                self.remove(slot);
+            }
+            Some(State::Closing | State::Active) => {
+                self.stats.evicted += 1;
+                self.close(slot, CloseReason::Evicted, emit)?;
             }
         }
         Ok(())
