@@ -1,8 +1,8 @@
 //! The one place that knows everybody: source → filter → decode → flow → watchers → sinks.
 
+mod sinks;
+
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -18,12 +18,13 @@ use crate::decode::Decoder;
 use crate::event::{Connection, Event, Sink, SinkError};
 use crate::flow::FlowTable;
 use crate::limit::Limit;
-use crate::output::{Console, Files, Json, Summary, Totals};
+use crate::output::{Files, Totals};
 use crate::privileges::{self, PrivilegeError};
 use crate::relay::Relay;
 use crate::signals::Signals;
 use crate::time::Timestamp;
 use crate::watch::Watchers;
+use sinks::{Ends, Sinks};
 
 /// Signals, clocks and warnings are looked after once in so many packets.
 const LOOK_EVERY: u64 = 1024;
@@ -140,107 +141,6 @@ impl Stages {
     }
 }
 
-/// The sinks, on this thread or on one of their own.
-enum Ends {
-    Here(Sinks),
-    There(Relay<Sinks>),
-}
-
-impl Ends {
-    /// The sinks once the run is over.
-    fn into_sinks(self) -> Option<Sinks> {
-        match self {
-            Self::Here(sinks) => Some(sinks),
-            Self::There(relay) => relay.into_sink(),
-        }
-    }
-
-    fn sink(&mut self) -> &mut dyn Sink {
-        match self {
-            Self::Here(sinks) => sinks,
-            Self::There(relay) => relay,
-        }
-    }
-}
-
-impl Sink for Ends {
-    fn event(&mut self, connection: &Connection, event: &Event<'_>) -> Result<(), SinkError> {
-        match self {
-            Self::Here(sinks) => sinks.event(connection, event),
-            Self::There(relay) => relay.event(connection, event),
-        }
-    }
-
-    fn tick(&mut self, now: Timestamp) -> Result<(), SinkError> {
-        self.sink().tick(now)
-    }
-
-    fn flush(&mut self) -> Result<(), SinkError> {
-        self.sink().flush()
-    }
-
-    fn take_warnings(&mut self) -> Vec<String> {
-        self.sink().take_warnings()
-    }
-
-    fn finish(&mut self) -> Result<(), SinkError> {
-        self.sink().finish()
-    }
-}
-
-/// Where everything ends.
-struct Sinks {
-    console: Option<Console<File>>,
-    files: Option<Files>,
-    json: Option<Json<File>>,
-    /// Behind the console: at the end of a file the table stands below the conversation.
-    summary: Summary<File>,
-}
-
-impl Sinks {
-    fn each(&mut self, mut act: impl FnMut(&mut dyn Sink) -> Result<(), SinkError>) -> Result<(), SinkError> {
-        if let Some(console) = &mut self.console {
-            act(console)?;
-        }
-        if let Some(files) = &mut self.files {
-            act(files)?;
-        }
-        if let Some(json) = &mut self.json {
-            act(json)?;
-        }
-        act(&mut self.summary)
-    }
-}
-
-impl Sink for Sinks {
-    fn event(&mut self, connection: &Connection, event: &Event<'_>) -> Result<(), SinkError> {
-        self.each(|sink| sink.event(connection, event))
-    }
-
-    fn tick(&mut self, now: Timestamp) -> Result<(), SinkError> {
-        self.each(|sink| sink.tick(now))
-    }
-
-    fn flush(&mut self) -> Result<(), SinkError> {
-        self.each(|sink| sink.flush())
-    }
-
-    fn take_warnings(&mut self) -> Vec<String> {
-        self.files.as_mut().map_or_else(Vec::new, Files::take_warnings)
-    }
-
-    /// All of them, whatever one says.
-    fn finish(&mut self) -> Result<(), SinkError> {
-        let mut outcome = Ok(());
-        self.each(|sink| {
-            let finished = sink.finish();
-            outcome = std::mem::replace(&mut outcome, Ok(())).and(finished);
-            Ok(())
-        })?;
-        outcome
-    }
-}
-
 impl<'c> Run<'c> {
     /// Gives up privileges, then makes what is written to: it belongs to the user.
     fn new(
@@ -265,34 +165,7 @@ impl<'c> Run<'c> {
                 .chain(&dropped.warning)
                 .for_each(|sentence| say(config, sentence));
         }
-        let standard_output = || {
-            let owned = std::io::stdout().as_fd().try_clone_to_owned();
-            owned
-                .map(File::from)
-                .map_err(|error| RunError::System("standard output", error))
-        };
-        let console = match &config.console {
-            Some(options) => Some(Console::new(standard_output()?, options.clone())),
-            None => None,
-        };
-        let files = config.files.clone().map(Files::new).transpose()?;
-        let json = match &config.json {
-            Some(path) if path.as_os_str() == "-" => {
-                Some(Json::new(standard_output()?, "standard output".to_owned()))
-            }
-            Some(path) => {
-                let name = path.display().to_string();
-                let file = File::create(path).map_err(|error| SinkError::io(name.clone(), error))?;
-                Some(Json::new(file, name))
-            }
-            None => None,
-        };
-        let table = if config.summary.is_some() {
-            Some(standard_output()?)
-        } else {
-            None
-        };
-        let summary = Summary::new(table, config.summary.clone().unwrap_or_default());
+        let sinks = Sinks::new(config)?;
         let writer = match &config.write {
             Some((path, options)) => Some(packet_writer(
                 path,
@@ -303,18 +176,12 @@ impl<'c> Run<'c> {
             None => None,
         };
         if live.is_some() {
-            let mut writable: Vec<PathBuf> = files.iter().map(Files::folder).collect();
+            let mut writable: Vec<PathBuf> = sinks.files.iter().map(Files::folder).collect();
             writable.extend(config.write.iter().filter_map(|(path, _)| folder_of(path)));
             if let Some(note) = privileges::sandbox(&writable)? {
                 say(config, &note);
             }
         }
-        let sinks = Sinks {
-            console,
-            files,
-            json,
-            summary,
-        };
         let ends = if config.threads > 1 {
             Ends::There(Relay::new(sinks).map_err(|error| RunError::System("a thread to write on", error))?)
         } else {

@@ -3,7 +3,9 @@
 //! The unit is the line, not the packet. What the wire says is made harmless on the way out. Whole lines of
 //! all connections interleave in capture order.
 
+mod margin;
 mod page;
+mod remarks;
 mod state;
 
 use std::collections::VecDeque;
@@ -16,7 +18,8 @@ use super::palette::Palette;
 use super::words;
 use crate::event::{Connection, Direction, EndHow, Event, Sink, SinkError, TcpNote};
 use crate::time::Timestamp;
-use page::{Margin, Page};
+use margin::Margin;
+use page::Page;
 use state::State;
 
 /// Output waits for so many bytes, unless the source has nothing at hand.
