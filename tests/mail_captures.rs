@@ -1,30 +1,30 @@
-//! Our captures, and what the watchers tell of them.
+//! Each of our captures, and what the watchers tell of it, commands and replies left out.
 
 mod mail_support;
 
-use mail_support::{capture, ours};
+use std::fmt::Write as _;
+use std::path::Path;
 
-/// Not a test: shows what is told of a capture, for whoever writes one.
+use mail_support::ours;
+
 #[test]
-#[ignore = "a tool: SHOW=FILE cargo test --test mail_captures show -- --ignored --nocapture"]
-fn show() {
-    let name = std::env::var("SHOW").unwrap_or_else(|_| "demo.pcap".into());
-    let seen = if name.contains('/') {
-        capture(std::path::Path::new(&name))
-    } else {
-        ours(&name)
-    };
-    for (i, seen) in seen.iter().enumerate() {
-        println!("=== connection {}", i + 1);
-        for line in &seen.told {
-            println!("{line}");
-        }
-        for (direction, runs) in ["client", "server"].iter().zip(&seen.runs) {
-            for (kind, bytes) in runs {
-                let text = String::from_utf8_lossy(&bytes[..bytes.len().min(60)]).into_owned();
-                println!("   {direction} {kind:?} {} {text:?}", bytes.len());
+fn each_capture_and_what_is_told_of_it() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captures");
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".pcap") || name.ends_with(".pcapng"))
+        .collect();
+    names.sort();
+    let mut told = String::new();
+    for name in names {
+        writeln!(told, "{name}").unwrap();
+        for (seen, number) in ours(&name).iter().zip(1..) {
+            writeln!(told, "  connection {number}").unwrap();
+            for line in seen.told.iter().filter(|line| !line.starts_with(['>', '<'])) {
+                writeln!(told, "    {line}").unwrap();
             }
         }
-        println!("   tls: {:?}", seen.tls.iter().take(12).collect::<Vec<_>>());
     }
+    insta::assert_snapshot!(told);
 }
