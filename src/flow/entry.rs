@@ -94,9 +94,14 @@ pub(super) struct Active {
     pub(super) cost: usize,
 }
 
+/// Memory that watchers and sinks keep for a connection that has said something, on average (measured with 30,000
+/// SMTP sessions in the middle of DATA: 2.4 KB more than for as many that nobody understands). Accounted here
+/// because the bound is here.
+const DOWNSTREAM: usize = 2560;
+
 impl Active {
-    /// Memory accounted for the box itself.
-    pub(super) const COST: usize = size_of::<Self>();
+    /// Memory accounted for the box itself, and for what others keep of the connection.
+    pub(super) const COST: usize = size_of::<Self>() + DOWNSTREAM;
 
     /// Whether nothing more is to be expected than late segments.
     pub(super) fn over(&self) -> bool {
