@@ -72,6 +72,9 @@ impl Watchers {
                 ..
             } => {
                 let watch = watched.get_or_insert_with(|| Box::new(Watch::new(connection)));
+                if watch.passes(*direction) {
+                    return out.event(event);
+                }
                 watch.data(*direction, *offset, *time, bytes, &mut out)?;
                 if watch.is_over() {
                     self.pass(index);

@@ -289,6 +289,43 @@ fn rule_4_clear_text_before_the_servers_tls_is_response_injection() {
 }
 
 #[test]
+fn rule_4_a_client_may_not_wait_for_the_agreement() {
+    let mut runs = script("S: 220 mx ESMTP\nC: EHLO c\nS: 250-mx\nS: 250 STARTTLS\nC: STARTTLS");
+    say(&mut runs, ToServer, CLIENT_HELLO);
+    let refused = [&runs[..], &script("S: 454 no\nC: QUIT\nS: 221 bye")].concat();
+    say(&mut runs, ToClient, &[&b"220 go\r\n"[..], SERVER_HELLO].concat());
+    let seen = told_runs(&runs);
+    assert_eq!(seen.started, [(TlsHow::Starttls, [Some(18), None])]);
+    assert!(
+        seen.has("Smtp STARTTLS Accepted { client_offset: 18, server_offset: 44 }"),
+        "{:?}",
+        seen.told
+    );
+    assert_eq!(seen.of(ToClient, Kind::Tls).as_bytes()[..2], [22, 3]);
+
+    let seen = told_runs(&refused);
+    assert!(seen.has("Smtp STARTTLS refused 454"), "{:?}", seen.told);
+    assert!(
+        seen.told.last().unwrap().ends_with("221x1 to QUIT: bye"),
+        "{:?}",
+        seen.told
+    );
+}
+
+#[test]
+fn rule_4_starttls_may_be_asked_for_again() {
+    let mut runs = script("S: 220 mx ESMTP\nC: STARTTLS\nS: 454 not now\nC: STARTTLS\nS: 220 go");
+    runs.push((ToServer, CLIENT_HELLO.to_vec()));
+    let seen = told_runs(&runs);
+    assert!(seen.has("Smtp STARTTLS refused 454"), "{:?}", seen.told);
+    assert!(
+        seen.has("Smtp STARTTLS Accepted { client_offset: 20, server_offset: 35 }"),
+        "{:?}",
+        seen.told
+    );
+}
+
+#[test]
 fn rule_5_text_behind_the_220_is_no_tls() {
     let seen = first("smtp-starttls-no-tls.pcap");
     assert!(seen.has("Smtp STARTTLS AcceptedNoTls"));

@@ -67,6 +67,11 @@ impl Watch {
         self.session.is_none() && self.tls.is_none() && self.tries == 0 && self.stages == [Stage::Pass; 2]
     }
 
+    /// Whether nobody wants to look at this direction before the other one has spoken.
+    pub(super) fn passes(&self, direction: Direction) -> bool {
+        self.last == Some(direction) && self.stages.get(direction.index()) == Some(&Stage::Pass)
+    }
+
     pub(super) fn stage(&mut self, direction: Direction) -> &mut Stage {
         let [client, server] = &mut self.stages;
         match direction {
