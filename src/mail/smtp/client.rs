@@ -5,12 +5,12 @@ use crate::mail::core::{Flow, HIDDEN, MAX_KEPT, command};
 use crate::mail::detect::{Evidence, begins_like_smtp, client_line};
 use crate::mail::input::{Input, Kept, Out};
 use crate::mail::line::{Line, split_word};
+use crate::mail::message::{Body, Found};
 use crate::mail::secret::in_auth;
 use crate::mail::{MailWarning, Protocol};
 use crate::time::Timestamp;
 
 use super::{Asked, Mode, Smtp, What, Why};
-use crate::mail::message::{Body, Found};
 
 /// Whether a line can be nothing else than a command, not even what answers a challenge.
 fn begins_a_mail(line: &[u8]) -> bool {
@@ -67,20 +67,19 @@ impl Smtp {
 
     /// At the start of a line: what it is, as far as the next bytes can tell.
     fn look(&mut self, input: &Input<'_>) -> Flow {
-        if self.mode != Mode::Secret {
+        let in_body = self.mode == Mode::Undecided(Why::Data) && self.looks_like_body;
+        if in_body {
+            self.known = match input.rest() {
+                [b'.'] | [b'.', b'\r'] if !input.last => return Flow::Hold,
+                rest => rest.starts_with(b".\r\n"),
+            };
+        } else if self.mode != Mode::Secret {
             match self.core.tls(input) {
                 Flow::Go => {}
                 flow => return flow,
             }
         }
-        let looks_like_body = self.looks_like_body;
-        if looks_like_body {
-            self.known = match input.rest() {
-                [b'.'] | [b'.', b'\r'] if !input.last => return Flow::Hold,
-                rest => rest.starts_with(b".\r\n"),
-            };
-        }
-        if matches!(self.mode, Mode::Lost | Mode::Undecided(Why::Data | Why::Auth)) && !looks_like_body {
+        if matches!(self.mode, Mode::Lost | Mode::Undecided(Why::Data | Why::Auth)) && !in_body {
             let verdict = begins_like_smtp(input.rest());
             if verdict == Verdict::Unsure && !input.last {
                 return Flow::Hold;
