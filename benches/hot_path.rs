@@ -1,4 +1,5 @@
-//! What a packet costs on its way to an event, stage by stage: read, decode, flow. Nothing is written.
+//! What a packet costs on its way to an event, stage by stage: read, decode, flow, watch. Nothing
+//! is written.
 //!
 //! Captures are small enough for the second-level caches to help a little; compare figures with each other,
 //! and take whole runs from `benches/run.sh`.
@@ -11,8 +12,9 @@ use std::path::PathBuf;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use flowdump::capture::{FileSource, Next, Packet, Source};
 use flowdump::decode::{DecodeOptions, Decoder};
-use flowdump::event::Event;
+use flowdump::event::{Connection, Emit, Event};
 use flowdump::flow::{FlowOptions, FlowTable};
+use flowdump::watch::Watchers;
 use flowdump_bench::capture::Capture;
 use flowdump_bench::kinds::{Amount, Kind, generate};
 use flowdump_bench::manifest::Line;
@@ -60,23 +62,31 @@ fn each_packet(load: &Load, mut each: impl FnMut(&Packet<'_>)) {
     }
 }
 
-/// Stream bytes that come out of the flow table.
-fn through_flow(load: &Load) -> u64 {
+/// Stream bytes that come out of the flow table, or of the watchers behind it.
+fn through_flow(load: &Load, watchers: Option<&mut Watchers>) -> u64 {
     let mut decoder = Decoder::new(DecodeOptions::default());
     let mut table = FlowTable::new(FlowOptions::default());
     let bytes = Cell::new(0);
-    let mut emit = |_: &_, event: &Event<'_>| {
+    let mut count = |_: &Connection, event: &Event<'_>| {
         if let Event::Data { bytes: data, .. } = event {
             bytes.set(bytes.get() + data.len() as u64);
         }
         Ok(())
     };
-    each_packet(load, |packet| {
-        if let Some(segment) = decoder.decode(packet) {
-            table.segment(&segment, &mut emit).expect("the sink never fails");
+    let mut feed = |emit: &mut Emit<'_>| {
+        each_packet(load, |packet| {
+            if let Some(segment) = decoder.decode(packet) {
+                table.segment(&segment, emit).expect("the sink never fails");
+            }
+        });
+        table.finish(emit).expect("the sink never fails");
+    };
+    match watchers {
+        None => feed(&mut count),
+        Some(watchers) => {
+            feed(&mut |connection, event| watchers.event(connection, event, &mut count));
         }
-    });
-    table.finish(&mut emit).expect("the sink never fails");
+    }
     bytes.get()
 }
 
@@ -89,7 +99,12 @@ fn stages(criterion: &mut Criterion) {
         load("lossy", Kind::Lossy),
     ];
     for load in &loads {
-        assert_eq!(through_flow(load), load.bytes, "{}: stream bytes", load.name);
+        assert_eq!(
+            through_flow(load, None),
+            load.bytes,
+            "{}: stream bytes",
+            load.name
+        );
         let mut group = criterion.benchmark_group(load.name);
         group.throughput(Throughput::Bytes(load.len));
         group.sample_size(20);
@@ -103,7 +118,10 @@ fn stages(criterion: &mut Criterion) {
             });
         });
         group.bench_function(BenchmarkId::from_parameter("flow"), |bencher| {
-            bencher.iter(|| black_box(through_flow(load)));
+            bencher.iter(|| black_box(through_flow(load, None)));
+        });
+        group.bench_function(BenchmarkId::from_parameter("watch"), |bencher| {
+            bencher.iter(|| black_box(through_flow(load, Some(&mut Watchers::new()))));
         });
         group.finish();
     }
