@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::packets::{ACK, Frame, PSH, Talk, Tcp};
+use common::files::Frame;
+use common::packets::{ACK, PSH, Talk, Tcp};
 use common::replay::Spine;
 use flowdump::capture::{LinkType, Packet};
 use flowdump::decode::{DecodeOptions, Decoder, Scope, Unread};

@@ -6,7 +6,8 @@ mod common;
 use std::io::Write;
 use std::time::Duration;
 
-use common::packets::{ACK, FIN, Frame, PcapStyle, RST, SYN, Talk, Tcp, pcap, pcapng};
+use common::files::{Frame, PcapStyle, pcap, pcapng};
+use common::packets::{ACK, FIN, RST, SYN, Talk, Tcp};
 use common::replay::{Replay, Run, play, replay};
 use flowdump::event::{CloseReason, GapReason};
 use flowdump::time::Timestamp;

@@ -3,6 +3,7 @@
 // Each test file is a crate of its own and uses some of this.
 #![allow(dead_code)]
 
+pub mod files;
 pub mod packets;
 pub mod replay;
 

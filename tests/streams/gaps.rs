@@ -1,0 +1,126 @@
+//! What the capture lacks: how long it is waited for, and that it is said.
+
+use crate::common::packets::{ACK, FIN, SYN, Talk};
+use crate::common::replay::{Spine, play};
+use crate::{ms, texts};
+use flowdump::event::CloseReason;
+
+#[test]
+fn a_gap_is_declared_when_the_other_side_has_what_the_capture_lacks() {
+    let mut talk = Talk::default();
+    talk.handshake()
+        .client(b"before ")
+        .client(b"LOST")
+        .lost()
+        .client(b"behind ")
+        .server_acks();
+    let mut spine = Spine::default();
+    for segment in &talk.segments {
+        spine.segment(&segment.segment());
+    }
+    assert_eq!(
+        spine.so_far()[0].to_server().text(),
+        "before ",
+        "it may still turn up"
+    );
+    spine.tick(talk.now + ms(25));
+    assert_eq!(spine.so_far()[0].to_server().text(), "before [4 missing]behind ");
+    assert_eq!(spine.finish().stats.gap_bytes, 4);
+}
+
+#[test]
+fn a_hole_that_nobody_acknowledged_waits_for_the_retransmission() {
+    let mut talk = Talk::default();
+    talk.handshake().client(b"one ").server_acks();
+    let acked = talk.seq[0];
+    talk.client(b"two ").lost().client(b"three ");
+    // The server asks for it again and again, and gets it after three seconds.
+    for _ in 0..3 {
+        talk.server_acks().last().ack = acked;
+        talk.pause(1.0);
+    }
+    let end = talk.seq[0];
+    talk.seq[0] = acked;
+    talk.client(b"two ");
+    talk.seq[0] = end;
+    talk.server_acks().close();
+    assert_eq!(texts(&play(&talk.segments)).0, "one two three ");
+}
+
+#[test]
+fn a_second_hole_is_waited_for_as_long_as_the_first() {
+    let mut talk = Talk::default();
+    talk.handshake();
+    // The acknowledgement overtakes the data twice, 15 ms each time, which is less than the allowance.
+    for words in [b"hole", b"Hole"] {
+        talk.client(words);
+        let late = talk.segments.pop().expect("just sent").later(ms(15));
+        talk.client(b" then ").server_acks();
+        talk.now = late.time;
+        talk.segments.push(late);
+    }
+    talk.close();
+    assert_eq!(texts(&play(&talk.segments)).0, "hole then Hole then ");
+}
+
+#[test]
+fn what_is_missing_at_the_end_is_a_gap_if_it_was_acknowledged() {
+    let mut talk = Talk::default();
+    talk.handshake()
+        .client(b"seen ")
+        .client(b"lost")
+        .lost()
+        .server_acks()
+        .close();
+    assert_eq!(texts(&play(&talk.segments)).0, "seen [4 missing]");
+}
+
+#[test]
+fn a_capture_of_one_side_declares_gaps_after_a_while() {
+    let mut talk = Talk::default();
+    talk.send(0, SYN, b"")
+        .client(b"HELO ")
+        .client(b"lost")
+        .lost()
+        .client(b"QUIT");
+    talk.pause(3.0).client(b" bye");
+    let mut spine = Spine::default();
+    for segment in talk
+        .segments
+        .iter()
+        .filter(|segment| segment.source == talk.client)
+    {
+        spine.segment(&segment.segment());
+    }
+    assert_eq!(spine.so_far()[0].to_server().text(), "HELO [4 missing]QUIT bye");
+    spine.finish();
+}
+
+#[test]
+fn a_fin_waits_for_the_bytes_before_it() {
+    let mut talk = Talk::default();
+    talk.handshake().client(b"one ").server_acks();
+    talk.client(b"two");
+    let late = talk.segments.pop().expect("just sent").later(ms(5000));
+    let acked = talk.seq[0].wrapping_sub(3);
+    talk.send(0, FIN | ACK, b"").send(1, FIN | ACK, b"").last().ack = acked;
+    talk.segments.push(late);
+    let replay = play(&talk.segments);
+    assert_eq!(texts(&replay).0, "one two");
+    assert_eq!(replay.only().reason(), CloseReason::Fin);
+}
+
+#[test]
+fn a_connection_whose_end_was_missing_closes_soon_all_the_same() {
+    let mut talk = Talk::default();
+    talk.handshake().client(b"bytes").lost().close();
+    let mut spine = Spine::default();
+    for segment in &talk.segments {
+        spine.segment(&segment.segment());
+    }
+    // The gap is declared behind the last packet, and that ends it.
+    spine.tick(talk.now + ms(100));
+    spine.tick(talk.now + ms(3000));
+    assert_eq!(spine.so_far()[0].reason(), CloseReason::Fin);
+    assert_eq!(texts(&spine.finish()).0, "[5 missing]");
+}

@@ -1,0 +1,123 @@
+//! Which connection a segment belongs to, where several have its addresses.
+
+use crate::common::packets::{ACK, FIN, RST, Talk, Tcp};
+use crate::common::replay::play;
+use crate::{ms, texts};
+use flowdump::event::CloseReason;
+
+#[test]
+fn the_same_ends_again_are_another_connection_however_the_first_one_ended() {
+    let endings: [fn(&mut Talk); 4] = [
+        |talk| _ = talk.close(),
+        |talk| _ = talk.send(0, RST | ACK, b""),
+        |talk| _ = talk.send(1, FIN | ACK, b""),
+        |_| {},
+    ];
+    for (index, end) in endings.iter().enumerate() {
+        // New numbers far away, and just behind the old ones.
+        for seq in [[900_000_000, 7], [3000, 8000]] {
+            let mut first = Talk::default();
+            first.handshake().client(b"first").server(b"FIRST");
+            end(&mut first);
+            let mut second = first.again(seq);
+            second.handshake().client(b"second").server(b"SECOND").close();
+            let replay = play(first.segments.iter().chain(&second.segments));
+            let told: Vec<_> = replay
+                .connections
+                .iter()
+                .map(|seen| seen.to_server().text() + &seen.to_client().text())
+                .collect();
+            assert_eq!(
+                told,
+                ["firstFIRST", "secondSECOND"],
+                "ending {index}, then {seq:?}"
+            );
+            assert!(replay.connections[1].closed().handshake);
+        }
+    }
+}
+
+#[test]
+fn the_same_ends_again_with_no_syn_in_the_capture() {
+    let mut first = Talk::default();
+    first.handshake().client(b"first").close();
+    let mut second = first.again([800_000_000, 600_000_000]);
+    second.handshake().client(b"second");
+    let replay = play(first.segments.iter().chain(&second.segments[1..]));
+    let told: Vec<_> = replay
+        .connections
+        .iter()
+        .map(|seen| seen.to_server().text())
+        .collect();
+    assert_eq!(told, ["first", "second"], "the SYN-ACK begins it");
+    let replay = play(first.segments.iter().chain(&second.segments[3..]));
+    let told: Vec<_> = replay
+        .connections
+        .iter()
+        .map(|seen| seen.to_server().text())
+        .collect();
+    assert_eq!(told, ["first", "second"], "the data begins it");
+}
+
+#[test]
+fn a_forged_syn_does_not_cut_a_conversation_in_two() {
+    let mut talk = Talk::default();
+    talk.handshake().client(b"one ").server(b"ONE ");
+    let mut forged = talk.segments[0].later(ms(10));
+    forged.seq = 77_777_777;
+    talk.segments.push(forged);
+    talk.pause(0.1).client(b"two").server(b"TWO").close();
+    let replay = play(&talk.segments);
+    let seen = replay
+        .connections
+        .iter()
+        .find(|seen| seen.to_server().len > 0)
+        .expect("the conversation");
+    assert_eq!(
+        (seen.to_server().text(), seen.to_client().text()),
+        ("one two".into(), "ONE TWO".into())
+    );
+    assert_eq!(seen.reason(), CloseReason::Fin);
+}
+
+fn in_vlan(segments: &[Tcp], vlan: u16) -> Vec<Tcp> {
+    segments
+        .iter()
+        .map(|segment| Tcp {
+            vlans: vec![vlan],
+            ..segment.clone()
+        })
+        .collect()
+}
+
+#[test]
+fn equal_addresses_in_two_vlans_are_two_conversations() {
+    let (mut red, mut blue) = (
+        Talk::default(),
+        Talk {
+            seq: [70_000, 90_000],
+            ..Talk::default()
+        },
+    );
+    red.handshake().client(b"red").server(b"RED").close();
+    blue.handshake().client(b"blue").server(b"BLUE").close();
+    let (red, blue) = (in_vlan(&red.segments, 10), in_vlan(&blue.segments, 20));
+    let mixed = red.iter().zip(&blue).flat_map(|(one, other)| [one, other]);
+    let replay = play(mixed);
+    let told: Vec<_> = replay
+        .connections
+        .iter()
+        .map(|seen| seen.to_server().text() + &seen.to_client().text())
+        .collect();
+    assert_eq!(told, ["redRED", "blueBLUE"]);
+}
+
+#[test]
+fn a_conversation_whose_directions_are_in_different_vlans_is_one() {
+    let mut talk = Talk::default();
+    talk.handshake().client(b"to").server(b"fro").close();
+    for segment in &mut talk.segments {
+        segment.vlans = vec![if segment.source == talk.client { 10 } else { 20 }];
+    }
+    assert_eq!(texts(&play(&talk.segments)), ("to".into(), "fro".into()));
+}
