@@ -190,9 +190,10 @@ impl Core {
         Ok(())
     }
 
-    /// Warns once in a connection that something is malformed.
+    /// Warns once in a connection that something is malformed; not where bytes are missing, which make anything
+    /// look so.
     pub(crate) fn malformed_reply(&mut self, line: &Line, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
-        if self.first(16) {
+        if self.gapped == [false; 2] && self.first(16) {
             let words = "a reply line without a code".to_owned();
             out.warn(
                 line.time,
@@ -257,7 +258,9 @@ impl Core {
             Direction::ToClient if first && client => {
                 Some(MailWarning::ImplicitMismatch(ImplicitMismatch::ClientIsPlain))
             }
-            _ => self.whole().then_some(MailWarning::TlsWithoutStarttls),
+            // No server begins: what the client said before is what the capture lacks, told of or not yet.
+            Direction::ToClient => None,
+            Direction::ToServer => self.whole().then_some(MailWarning::TlsWithoutStarttls),
         };
         if let Some(warning) = warning {
             out.warn(input.time(), direction, input.offset(), warning)?;

@@ -163,7 +163,11 @@ impl Switch {
         protocol: Protocol,
         out: &mut Out<'_, '_>,
     ) -> Result<(), SinkError> {
-        if !self.offered || self.asked || std::mem::replace(&mut self.unused_told, true) {
+        if !self.offered
+            || self.asked
+            || self.began != [None; 2]
+            || std::mem::replace(&mut self.unused_told, true)
+        {
             return Ok(());
         }
         tell(time, protocol, StarttlsOutcome::OfferedNotUsed, out)

@@ -185,7 +185,8 @@ pub fn starttls_name(outcome: &StarttlsOutcome) -> &'static str {
 /// Zeek's conn_state.
 pub fn conn_state(closing: &Closing) -> &'static str {
     let [client, server] = &closing.totals;
-    match (client.syn, server.syn) {
+    // Data from the server is as good as its SYN, which the capture may lack.
+    match (client.syn, server.syn || client.syn && server.bytes > 0) {
         (true, false) => match (client.reset, server.reset, client.fin) {
             (_, true, _) => "REJ",
             (true, ..) => "RSTOS0",

@@ -128,9 +128,10 @@ impl Session {
     /// How it ended, in a word or two.
     pub fn end(closing: &Closing) -> &'static str {
         let [client, server] = &closing.totals;
+        let silent = client.bytes == 0 && server.bytes == 0;
         match closing.reason {
-            CloseReason::Reset(Direction::ToClient) if client.syn && !server.syn => "refused",
-            _ if client.syn && client.bytes == 0 && server.packets == 0 => "no answer",
+            CloseReason::Reset(Direction::ToClient) if client.syn && !server.syn && silent => "refused",
+            _ if client.syn && silent && server.packets == 0 => "no answer",
             reason => end_name(reason),
         }
     }

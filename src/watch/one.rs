@@ -25,6 +25,8 @@ pub(super) enum Stage {
     Tls,
     /// Nobody, unless TLS begins here: the side has just begun to speak again.
     TlsDue,
+    /// Nobody yet: bytes are missing and the other side is in TLS, so that this one most likely is, too.
+    Resume,
     /// Nobody.
     Pass,
 }
@@ -177,6 +179,16 @@ impl Watch {
                         Verdict::No => *self.stage(direction) = Stage::Pass,
                     }
                 }
+                Stage::Resume => match sniff(input) {
+                    Verdict::Yes => self.begin_tls(input, out)?,
+                    Verdict::Unsure => return Ok(()),
+                    // In the middle of a record, or still in what was said in clear.
+                    Verdict::No => match text(input) {
+                        Verdict::Yes if self.session.is_some() => *self.stage(direction) = Stage::Mail,
+                        Verdict::Unsure => return Ok(()),
+                        _ => self.begin_tls(input, out)?,
+                    },
+                },
                 Stage::Mail => {
                     let Some(session) = &mut self.session else {
                         *self.stage(direction) = Stage::Pass;
@@ -270,12 +282,16 @@ impl Watch {
         time: Timestamp,
         out: &mut Out<'_, '_>,
     ) -> Result<(), SinkError> {
-        match (*self.stage(direction), &mut self.session, &mut self.tls) {
-            (Stage::Tls, _, Some(tls)) => {
-                let mut told = Vec::new();
-                tls.gap(direction, offset, len, time, &mut |event| told.push(event));
-                told.iter().try_for_each(|event| out.tls(event))
+        if let Some(tls) = &mut self.tls {
+            let mut told = Vec::new();
+            tls.gap(direction, offset, len, time, &mut |event| told.push(event));
+            told.iter().try_for_each(|event| out.tls(event))?;
+            if *self.stage(direction) != Stage::Tls {
+                *self.stage(direction) = Stage::Resume;
             }
+        }
+        match (*self.stage(direction), &mut self.session, &mut self.tls) {
+            (Stage::Tls, ..) => Ok(()),
             (_, Some(session), _) => session.gap(direction, len, out),
             (Stage::Probe, None, _) => {
                 if let Some(probe) = &mut self.probe {
@@ -319,6 +335,18 @@ impl Watch {
             }
             None => Ok(()),
         }
+    }
+}
+
+/// Whether what begins here can be said in clear; how it was cut must not matter.
+fn text(input: &Input<'_>) -> Verdict {
+    const ENOUGH: usize = 32;
+    let is_text = |byte: &u8| *byte >= b' ' && *byte != 0x7f || matches!(byte, b'\t' | b'\r' | b'\n');
+    let rest = input.rest();
+    match rest.iter().take(ENOUGH).all(is_text) {
+        false => Verdict::No,
+        true if rest.len() >= ENOUGH || input.last => Verdict::Yes,
+        true => Verdict::Unsure,
     }
 }
 

@@ -15,7 +15,9 @@ impl Watch {
             None if self.tls.is_some() => None,
             None => Some(self.unasked_tls(input, out)?),
         };
-        if let Some(started) = started {
+        // Whatever was asked for meanwhile: it is the same TLS as the other side's.
+        let goes_on = self.tls.is_some() && *self.stage(direction.reverse()) == Stage::Tls;
+        if let Some(started) = started.filter(|_| !goes_on) {
             out.tls(&TlsEvent::Started(started.clone()))?;
             self.tls = Some(Box::new(TlsWatcher::new(started)));
             self.plain_told = false;

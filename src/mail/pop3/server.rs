@@ -81,6 +81,8 @@ impl Pop3 {
             return self.core.greet(out);
         }
         let Some(asked) = self.queue.pop_front() else {
+            // No server answers what nobody asked: the capture lacks it, though its gap may not be told of yet.
+            self.core.gapped(Direction::ToServer);
             self.tell(None, out)?;
             return match self.mode {
                 Mode::Undecided(_) if !self.core.switch.is_agreed() => self.understand_kept(Mode::Lost, out),

@@ -68,7 +68,7 @@ fn how(started: &Started) -> &'static str {
     match started.how {
         TlsHow::Starttls => "STARTTLS accepted",
         TlsHow::Implicit => "from the first byte",
-        TlsHow::Found => "found in mid-stream, a guess",
+        TlsHow::Found => "its agreement was not seen",
     }
 }
 
