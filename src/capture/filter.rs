@@ -1,5 +1,6 @@
 //! pcap-filter(7), compiled by libpcap, once per link type, and run on packets wherever they come from.
 
+use nix::sys::socket::AddressFamily;
 use pcap::{BpfProgram, Capture, Linktype};
 
 use super::{CaptureError, LinkType, Packet};
@@ -75,16 +76,22 @@ impl Filter {
         let Some(program) = self.programs.get(index) else {
             return Ok(false);
         };
-        let wire_len = packet.wire_len as usize;
+        let family = localised(packet);
         // libpcap's binding takes the captured length for the length on the wire.
-        if program.loads_length && packet.captured.len() < wire_len {
-            self.scratch.clear();
-            self.scratch.extend_from_slice(packet.captured);
-            self.scratch
-                .resize(wire_len.min(LONGEST).max(packet.captured.len()), 0);
-            return Ok(program.bpf.filter(&self.scratch));
+        let cut = program.loads_length && packet.captured.len() < packet.wire_len as usize;
+        if family.is_none() && !cut {
+            return Ok(program.bpf.filter(packet.captured));
         }
-        Ok(program.bpf.filter(packet.captured))
+        self.scratch.clear();
+        self.scratch.extend_from_slice(packet.captured);
+        if let (Some(family), Some(place)) = (family, self.scratch.first_chunk_mut()) {
+            *place = family;
+        }
+        if cut {
+            let wire_len = (packet.wire_len as usize).min(LONGEST);
+            self.scratch.resize(wire_len.max(packet.captured.len()), 0);
+        }
+        Ok(program.bpf.filter(&self.scratch))
     }
 
     fn program(&mut self, link_type: LinkType) -> Result<usize, CaptureError> {
@@ -117,6 +124,27 @@ impl Filter {
         });
         Ok(self.programs.len() - 1)
     }
+}
+
+/// NULL and LOOP begin with an address family, whose number for IPv6 differs by system, as NULL's byte order
+/// does by machine: libpcap compiles for this one. What it expects, where the packet has something else.
+fn localised(packet: &Packet<'_>) -> Option<[u8; 4]> {
+    let to_bytes = match packet.link_type.0 {
+        0 => i32::to_ne_bytes,
+        108 => i32::to_be_bytes,
+        _ => return None,
+    };
+    let found = packet.captured.first_chunk::<4>()?;
+    let family = match u32::from_be_bytes(*found) {
+        big if big < 0x1_0000 => big,
+        _ => u32::from_le_bytes(*found),
+    };
+    let local = match family {
+        2 => AddressFamily::Inet as i32,
+        10 | 23 | 24 | 28 | 30 => AddressFamily::Inet6 as i32,
+        _ => return None,
+    };
+    Some(to_bytes(local)).filter(|local| local != found)
 }
 
 /// The operation code of an instruction. The binding keeps its fields private but shows them.
@@ -177,6 +205,23 @@ mod tests {
         let mut filter = Filter::compile("greater 1000", &[LinkType::ETHERNET]).unwrap();
         assert!(filter.matches(&packet(&[0; 60], 1500)).unwrap());
         assert!(!filter.matches(&packet(&[0; 60], 60)).unwrap());
+    }
+
+    #[test]
+    fn loopback_captures_of_other_systems_are_understood() {
+        let mut filter = Filter::compile("ip6", &[LinkType::NULL]).unwrap();
+        let mut of = |family: [u8; 4]| {
+            let captured = [&family[..], &[0x60; 48]].concat();
+            filter
+                .matches(&Packet {
+                    link_type: LinkType::NULL,
+                    ..packet(&captured, 52)
+                })
+                .unwrap()
+        };
+        assert!(of([30, 0, 0, 0]), "macOS");
+        assert!(of([0, 0, 0, 28]), "FreeBSD on a big-endian machine");
+        assert!(!of([2, 0, 0, 0]), "IPv4");
     }
 
     #[test]
