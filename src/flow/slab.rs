@@ -10,6 +10,9 @@ pub(super) struct Slab {
     free: Vec<u32>,
 }
 
+// What is accounted for an entry is what its place takes.
+const _: () = assert!(size_of::<Option<Entry>>() == size_of::<Entry>());
+
 impl Slab {
     pub(super) fn get(&self, slot: u32) -> Option<&Entry> {
         self.entries.get(slot as usize)?.as_ref()

@@ -253,3 +253,55 @@ fn a_cut_compressed_capture_gives_what_is_whole_and_a_wrong_one_is_an_error() {
     assert_eq!(wrong.packets, 23, "all were there before it showed");
     assert!(wrong.errors.concat().contains("checksum"), "{:?}", wrong.errors);
 }
+
+#[test]
+fn blocks_that_cannot_be_are_told_with_their_place() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut talk = Talk::default();
+    talk.handshake().client(b"x");
+    let frames: Vec<_> = talk
+        .segments
+        .iter()
+        .map(|tcp| Frame::new(tcp.time, tcp.frame()))
+        .collect();
+    let good = pcapng(&frames);
+    // Blocks lie one behind the other, each with its length behind its type: the fifth is the second packet.
+    let at = (0..4).fold(0, |at, _| {
+        at + u32::from_le_bytes(*good[at + 4..].first_chunk().expect("a length")) as usize
+    });
+    assert_eq!(good[at], 6, "a packet block");
+    let with = |field: usize, number: u32| {
+        let mut file = good.clone();
+        file[at + field..at + field + 4].copy_from_slice(&number.to_le_bytes());
+        file
+    };
+    let cases = [
+        (with(4, 0), "a block of type 0x6 claims to be 0 bytes long"),
+        (with(4, 93), "a block of type 0x6 claims to be 93 bytes long"),
+        (with(4, 88), "a block's lengths differ"),
+        (
+            with(8, 7),
+            "a packet of interface 7, of which only 1 are described",
+        ),
+        (with(12, 0x8000_0000), "lies beyond the year 2262"),
+        (
+            with(20, 5000),
+            "a packet claims 5000 captured bytes in a block of 92",
+        ),
+    ];
+    for (file, words) in cases {
+        let replay = read(folder.path(), &file);
+        assert_eq!(replay.packets, 1, "{words}: what came before is used");
+        let said = replay.errors.concat();
+        assert!(
+            said.contains(&format!("/capture: at byte {at}: ")) && said.contains(words),
+            "{words}: {said}"
+        );
+    }
+    let passed_over = read(folder.path(), &with(0, 0x0bad));
+    assert_eq!(
+        (passed_over.packets, passed_over.errors.len()),
+        (3, 0),
+        "a type that nobody knows"
+    );
+}

@@ -4,8 +4,8 @@ use crate::common::corpus_folder;
 use crate::common::packets::{Talk, Tcp};
 use crate::common::replay::{Spine, play, replay};
 use crate::{ms, texts};
-use flowdump::event::{CloseReason, Direction, TcpNote};
-use flowdump::flow::FlowOptions;
+use flowdump::event::{CloseReason, Connection, Direction, Event, TcpNote};
+use flowdump::flow::{FlowOptions, FlowTable};
 
 #[test]
 fn segments_out_of_order_wait_for_their_turn() {
@@ -220,4 +220,22 @@ fn shuffled_packets_with_their_old_times_are_put_in_order() {
         to_server.starts_with("GET /lines.txt HTTP/1.1\r\n") && to_client.starts_with("HTTP/1.1 200 OK\r\n")
     );
     assert_eq!((to_server.len(), to_client.len()), (120, 1884));
+}
+
+#[test]
+fn data_in_order_is_given_out_where_it_lies_in_the_packet() {
+    let mut talk = Talk::default();
+    talk.handshake().client(b"not copied");
+    let mut table = FlowTable::new(FlowOptions::default());
+    let mut given = Vec::new();
+    for tcp in &talk.segments {
+        let emit = &mut |_: &Connection, event: &Event<'_>| {
+            if let Event::Data { bytes, .. } = event {
+                given.push(bytes.as_ptr());
+            }
+            Ok(())
+        };
+        table.segment(&tcp.segment(), emit).expect("nothing fails here");
+    }
+    assert_eq!(given, [talk.segments[3].payload.as_ptr()]);
 }
