@@ -350,6 +350,9 @@ fn write<S: Sink>(
             Told::Closed(closing) => Event::Closed(closing),
         };
         sink.event(connection, &event)?;
+        if let (Told::Closed(_), Some(place)) = (told, connections.get_mut(slot)) {
+            *place = None;
+        }
     }
     Ok(())
 }
