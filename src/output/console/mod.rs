@@ -8,7 +8,8 @@ mod page;
 mod remarks;
 mod state;
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::io::Write;
 use std::time::Duration;
 
@@ -85,8 +86,9 @@ pub struct ConsoleOptions {
 }
 
 /// A line, or a run of records, that is to be shown if nothing comes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Due {
+    /// First: the order.
     at: Timestamp,
     slot: u32,
     id: u64,
@@ -102,7 +104,7 @@ pub struct Console<W> {
     margin: Margin,
     /// By [`Connection::slot`].
     states: Vec<Option<Box<State>>>,
-    due: VecDeque<Due>,
+    due: BinaryHeap<Reverse<Due>>,
     buffer: Vec<u8>,
     /// Since when something waits in the buffer, in packet time.
     waiting: Option<Timestamp>,
@@ -119,7 +121,7 @@ impl<W: Write> Console<W> {
             margin: Margin::default(),
             options,
             states: Vec::new(),
-            due: VecDeque::new(),
+            due: BinaryHeap::new(),
             buffer: Vec::with_capacity(WRITE_AT * 2),
             waiting: None,
             last: None,
@@ -275,22 +277,22 @@ impl<W: Write> Sink for Console<W> {
             if !line.queued && !line.bytes.is_empty() {
                 line.queued = true;
                 let at = line.time + self.options.patience;
-                self.due.push_back(Due {
+                self.due.push(Reverse(Due {
                     at,
                     slot: connection.slot,
                     id,
                     direction: Some(direction),
-                });
+                }));
             }
         }
         if let Some(run) = state.run.as_ref().filter(|_| !state.run_queued) {
             let at = run.time + self.options.patience;
-            self.due.push_back(Due {
+            self.due.push(Reverse(Due {
                 at,
                 slot: connection.slot,
                 id,
                 direction: None,
-            });
+            }));
             state.run_queued = true;
         }
         self.put(connection.slot, state);
@@ -304,8 +306,8 @@ impl<W: Write> Sink for Console<W> {
     }
 
     fn tick(&mut self, now: Timestamp) -> Result<(), SinkError> {
-        while let Some(due) = self.due.front().copied().filter(|due| due.at <= now) {
-            self.due.pop_front();
+        while let Some(Reverse(due)) = self.due.peek().copied().filter(|Reverse(due)| due.at <= now) {
+            self.due.pop();
             let Some(mut state) = self.states.get_mut(due.slot as usize).and_then(Option::take) else {
                 continue;
             };
@@ -319,7 +321,7 @@ impl<W: Write> Sink for Console<W> {
                 // What began since then waits for its own time.
                 let again = page.overdue(&mut state, due.direction, now);
                 if let Some(at) = again {
-                    self.due.push_back(Due { at, ..due });
+                    self.due.push(Reverse(Due { at, ..due }));
                 }
             }
             self.put(due.slot, state);
