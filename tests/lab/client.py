@@ -126,6 +126,20 @@ def clear_again(host, port):
     leave(smtp)
 
 
+def hangs_up(host, port):
+    """Ends the TLS and the connection, without QUIT: Exim says farewell in clear text."""
+    smtp = hello(host, port)
+    smtp.ask("STARTTLS")
+    smtp.start_tls(client_context(ssl.TLSVersion.TLSv1_2), server_hostname="mx.example.test")
+    smtp.ask(f"EHLO {HELO}")
+    smtp.sock.setblocking(False)
+    try:
+        smtp.end_tls()
+    except ssl.SSLWantReadError:
+        smtp.sock.settimeout(10)
+    smtp.close()
+
+
 def pipelined(host, port):
     """Several recipients at once, two of them refused; then the message and QUIT in one segment."""
     smtp = hello(host, port)

@@ -2,12 +2,13 @@
 # The lab: two network namespaces with a cable between them, and real mail servers in one of them.
 #
 #   lab.sh up DIR [CLIENT SERVER]   make the namespaces (default names fd-client, fd-server), start the servers
+#   lab.sh bridge DIR               put a bridge into the cable, in a namespace CLIENT-wire
 #   lab.sh down DIR                 end every process in them and remove them; always possible
 #
 # DIR (new, under /tmp: other users must be able to pass through it) holds configuration, certificates,
 # queues and logs, and after `up` a file `env` that names the namespaces. Needs root; starts no daemon
-# outside of its namespaces and touches no configuration of the machine. make-captures.sh and
-# tests/live.rs use it.
+# outside of its namespaces and touches no configuration of the machine. make-captures.sh, load.sh and
+# tests/live_mail.rs use it.
 #
 #   client  10.77.1.1  fd77::1        server  10.77.2.1  fd77::2  (and 10.77.2.2: a server without TLS)
 set -euo pipefail
@@ -53,6 +54,31 @@ lab_network() {
     done
     ip -n "$CLIENT" link add e0 type veth peer name e0 netns "$SERVER"
     lab_addresses
+}
+
+# A third namespace in the middle: the client's cable ends in its c0, the server's in its s0.
+lab_wire() {
+    WIRE=$CLIENT-wire
+    local end
+    ip netns add "$WIRE"
+    ip -n "$WIRE" link set lo up
+    ip -n "$CLIENT" link del e0
+    ip -n "$CLIENT" link add e0 type veth peer name c0 netns "$WIRE"
+    ip -n "$SERVER" link add e0 type veth peer name s0 netns "$WIRE"
+    lab_addresses
+    for end in c0 s0; do
+        lab_plain_offloads "$WIRE" $end
+        ip -n "$WIRE" link set $end promisc on up
+    done
+}
+
+# Both of its cables in a bridge.
+lab_bridge() {
+    ip -n "$WIRE" link add br0 type bridge
+    ip -n "$WIRE" link set br0 up
+    ip -n "$WIRE" link set c0 master br0
+    ip -n "$WIRE" link set s0 master br0
+    sleep 0.5
 }
 
 # A CA, and from it what servers present: a good certificate, one that expired, one of another name.
@@ -200,6 +226,14 @@ CONFIG
     on_server dovecot -c "$dir/dovecot.conf"
 }
 
+# Exim, if deps.sh fetched it, on ports 2525 to 2527.
+EXIM=$HERE/../../target/exim
+lab_exim() {
+    [ -x "$EXIM/usr/sbin/exim4" ] || return 0
+    on_server unshare -m "$HERE/exim.sh" "$(realpath "$EXIM")" "$DIR" &
+    disown
+}
+
 lab_wait_for() { # PORT…: until the server listens on all of them
     local port try
     for port in "$@"; do
@@ -222,7 +256,9 @@ lab_up() { # DIR [CLIENT SERVER]
     lab_certificates
     lab_postfix
     lab_dovecot
+    lab_exim
     lab_wait_for 25 465 587
+    if [ -x "$EXIM/usr/sbin/exim4" ]; then lab_wait_for 2525 2526 2527; fi
     if [ -x /usr/sbin/dovecot ]; then lab_wait_for 143 110 12345; fi
 }
 
@@ -247,6 +283,7 @@ lab_down() { # DIR
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then
     case ${1:-} in
         up) shift; lab_up "$@" ;;
+        bridge) . "$2/env"; lab_wire; lab_bridge ;;
         down) lab_down "$2" ;;
         *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
     esac

@@ -26,7 +26,6 @@ chmod 755 "$work"
 mkdir -p "$out" "$work/raw"
 trap 'stop_recording 2>/dev/null; lab_down "$work/lab"; rm -rf "$work"' EXIT
 lab_up "$work/lab" fd-captures-client fd-captures-server
-WIRE=$CLIENT-wire
 export PYTHONDONTWRITEBYTECODE=1
 
 recorder=""
@@ -128,6 +127,13 @@ printf 'EHLO client.sender.test\r\nQUIT\r\n' | on_client timeout 5 openssl s_cli
     -servername mx.example.test -connect 10.77.2.1:25 >/dev/null 2>&1 || true
 stop_recording
 
+# Another server, another TLS library.
+record smtp-exim "$SERVER" e0
+client plain fd77::2 2526
+client starttls 10.77.2.1 2525
+client hangs_up 10.77.2.1 2525
+stop_recording
+
 # --- the other mail protocols -------------------------------------------------------------------------
 session lmtp lmtp 10.77.2.1 24
 session pop3 pop3 10.77.2.1 110
@@ -210,27 +216,13 @@ ip -n "$CLIENT" link del vx0
 ip -n "$SERVER" link del vx0
 
 # --- with something in between ------------------------------------------------------------------------
-ip netns add "$WIRE"
-ip -n "$WIRE" link set lo up
-cable_through_wire() { # the client's cable ends in c0, the server's in s0
-    ip -n "$CLIENT" link del e0 2>/dev/null || true
-    ip -n "$SERVER" link del e0 2>/dev/null || true
-    ip -n "$CLIENT" link add e0 type veth peer name c0 netns "$WIRE"
-    ip -n "$SERVER" link add e0 type veth peer name s0 netns "$WIRE"
-    lab_addresses
-    local end
-    for end in c0 s0; do
-        lab_plain_offloads "$WIRE" $end
-        ip -n "$WIRE" link set $end promisc on up
-    done
-}
 faults() { # what wire.py is to do
     ip netns exec "$WIRE" python3 "$here/wire.py" "$@" >"$work/wire" &
     fault=$!
     until grep -q ready "$work/wire"; do sleep 0.05; done
 }
 
-cable_through_wire
+lab_wire
 faults lossy c0 s0
 record smtp-wire-faults "$SERVER" e0
 client long_mail 10.77.2.2 25
@@ -252,12 +244,8 @@ stop_recording
 kill "$fault"; wait "$fault" 2>/dev/null || true
 ip -n "$WIRE" link del t1
 
-# A bridge: `any` sees every packet three times.
-ip -n "$WIRE" link add br0 type bridge
-ip -n "$WIRE" link set br0 up
-ip -n "$WIRE" link set c0 master br0
-ip -n "$WIRE" link set s0 master br0
-sleep 0.5
+# A bridge: `any` sees every packet twice.
+lab_bridge
 record smtp-bridge-any "$WIRE" any
 client plain 10.77.2.2 25
 stop_recording
