@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use flowdump::event::{Direction, Kind};
 use flowdump::tls::TlsHow;
-use mail_support::{Seen, capture};
+use mail_support::{Seen, capture, connection, dialogues, play};
 
 /// The captures of a folder of the corpus; none, and a word on it, where it isn't there.
 fn corpus(folder: &str) -> Vec<PathBuf> {
@@ -203,6 +203,25 @@ fn other_protocols_that_switch_are_no_mail() {
                 "{name}: {:?}",
                 seen.tls
             );
+        }
+    }
+}
+
+/// How other people's streams are cut must not matter either.
+#[test]
+fn any_cut_tells_the_same() {
+    for file in corpus("smtp").into_iter().chain(corpus("tls")) {
+        for runs in dialogues(&file) {
+            for port in [25, 9999] {
+                let connection = connection(port, true);
+                let whole = play(&connection, &runs, || usize::MAX);
+                for size in [1, 3, 64] {
+                    let cut = play(&connection, &runs, || size);
+                    assert_eq!(whole.told, cut.told, "{} by {size}", file.display());
+                    assert_eq!(whole.tls, cut.tls, "{} by {size}", file.display());
+                    assert_eq!(whole.runs, cut.runs, "{} by {size}", file.display());
+                }
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Follows the events of one connection and adds its own; sees bytes and times only.
 
 mod auth;
-mod core;
+
 mod detect;
 mod event;
 mod header;
@@ -19,15 +19,16 @@ mod replying;
 mod resync;
 mod secret;
 pub(crate) mod session;
+mod shared;
 mod smtp;
 pub(crate) mod starttls;
 
-pub(crate) use core::Flow;
 pub(crate) use detect::port_hint;
 pub use event::{
     Auth, Command, ImplicitMismatch, MailEvent, MailWarning, Protocol, Reply, Starttls, StarttlsOutcome,
     Transaction,
 };
+pub(crate) use shared::Flow;
 
 #[cfg(test)]
 mod tests {

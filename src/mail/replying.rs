@@ -1,9 +1,9 @@
 //! Replies in the making, and telling them.
 
 use crate::event::SinkError;
-use crate::mail::core::{Core, MAX_QUEUE, MAX_TEXT};
 use crate::mail::input::Out;
 use crate::mail::line::{Line, text};
+use crate::mail::shared::{Core, MAX_QUEUE, MAX_TEXT};
 use crate::mail::{MailEvent, Reply};
 use crate::time::Timestamp;
 

@@ -1,9 +1,9 @@
 //! Finding one's place again behind a gap.
 
 use crate::event::{Direction, Kind, SinkError, Verdict};
-use crate::mail::core::{Core, Flow};
 use crate::mail::input::{Input, Out};
 use crate::mail::line::Line;
+use crate::mail::shared::{Core, Flow};
 
 /// Behind a gap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

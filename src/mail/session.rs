@@ -2,10 +2,10 @@
 
 use crate::event::{Direction, SinkError};
 use crate::mail::Protocol;
-use crate::mail::core::{Core, Flow};
 use crate::mail::imap::Imap;
 use crate::mail::input::{Input, Out};
 use crate::mail::pop3::Pop3;
+use crate::mail::shared::{Core, Flow};
 use crate::mail::smtp::Smtp;
 use crate::time::Timestamp;
 

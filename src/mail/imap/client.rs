@@ -3,12 +3,12 @@
 use crate::event::{Direction, Kind, SinkError, Verdict};
 use crate::mail::MailEvent;
 use crate::mail::auth::Attempt;
-use crate::mail::core::{Flow, HIDDEN, MAX_KEPT, MAX_QUEUE, command};
 use crate::mail::detect::begins_like_imap;
 use crate::mail::input::{Input, Kept, Out};
 use crate::mail::line::{Line, MAX_LINE, split_word, without_end};
 use crate::mail::literal::{announced, argument};
 use crate::mail::secret::{in_imap, in_sieve};
+use crate::mail::shared::{Flow, HIDDEN, MAX_KEPT, MAX_QUEUE, command};
 
 use super::{Asked, Building, Imap, Mode, Why};
 

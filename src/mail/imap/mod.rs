@@ -9,8 +9,8 @@ use std::collections::VecDeque;
 
 use crate::event::{Direction, Kind, SinkError};
 use crate::mail::Protocol;
-use crate::mail::core::{Core, Flow};
 use crate::mail::input::{Input, Out};
+use crate::mail::shared::{Core, Flow};
 use crate::time::Timestamp;
 
 /// How the client's bytes are read.

@@ -3,11 +3,11 @@
 use memchr::memchr;
 
 use crate::event::{Direction, Kind, SinkError};
-use crate::mail::core::Flow;
 use crate::mail::detect::server_begins;
 use crate::mail::input::{Input, Out};
 use crate::mail::line::{Line, split_word};
 use crate::mail::literal::announced;
+use crate::mail::shared::Flow;
 
 use super::{Asked, Imap, Mode, Why};
 

@@ -2,11 +2,11 @@
 
 use crate::event::{Direction, Kind, SinkError, Verdict};
 use crate::mail::auth::Attempt;
-use crate::mail::core::{Flow, HIDDEN, MAX_KEPT, MAX_QUEUE, command};
 use crate::mail::detect::begins_like_pop3;
 use crate::mail::input::{Input, Kept, Out};
 use crate::mail::line::{Line, split_word};
 use crate::mail::secret::in_pop3;
+use crate::mail::shared::{Flow, HIDDEN, MAX_KEPT, MAX_QUEUE, command};
 use crate::mail::{MailEvent, Protocol};
 
 use super::{Asked, Mode, More, Pop3};

@@ -7,9 +7,9 @@ use std::collections::VecDeque;
 
 use crate::event::{Direction, SinkError};
 use crate::mail::Protocol;
-use crate::mail::core::{Core, Flow};
 use crate::mail::input::{Input, Out};
 use crate::mail::message::Body;
+use crate::mail::shared::{Core, Flow};
 use crate::time::Timestamp;
 
 /// How the client's lines are read.

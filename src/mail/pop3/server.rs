@@ -2,11 +2,11 @@
 
 use crate::event::{Direction, Kind, SinkError};
 use crate::mail::Protocol;
-use crate::mail::core::Flow;
 use crate::mail::detect::server_begins;
 use crate::mail::input::{Input, Out};
 use crate::mail::line::{Line, split_word};
 use crate::mail::message::{Body, Found};
+use crate::mail::shared::Flow;
 
 use super::{Asked, Mode, More, Pop3};
 

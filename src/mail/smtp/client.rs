@@ -1,12 +1,12 @@
 //! What the client sends: lines, messages, chunks, secrets.
 
 use crate::event::{Direction, Kind, SinkError, Verdict};
-use crate::mail::core::{Flow, HIDDEN, MAX_KEPT, command};
 use crate::mail::detect::{Evidence, begins_like_smtp, client_line};
 use crate::mail::input::{Input, Kept, Out};
 use crate::mail::line::{Line, split_word};
 use crate::mail::message::{Body, Found};
 use crate::mail::secret::in_auth;
+use crate::mail::shared::{Flow, HIDDEN, MAX_KEPT, command};
 use crate::mail::{MailWarning, Protocol};
 use crate::time::Timestamp;
 

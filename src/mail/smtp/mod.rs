@@ -11,9 +11,9 @@ mod transaction;
 use std::collections::VecDeque;
 
 use crate::event::{Direction, SinkError, Verdict};
-use crate::mail::core::{Core, Flow, MAX_QUEUE};
 use crate::mail::detect::begins_like_smtp;
 use crate::mail::input::{Input, Out};
+use crate::mail::shared::{Core, Flow, MAX_QUEUE};
 use crate::mail::{Protocol, Reply};
 use crate::time::Timestamp;
 

@@ -1,10 +1,10 @@
 //! What the server sends: replies, each matched to the command that it answers.
 
 use crate::event::{Direction, Kind, SinkError};
-use crate::mail::core::Flow;
 use crate::mail::detect::server_begins;
 use crate::mail::input::{Input, Out};
 use crate::mail::line::Line;
+use crate::mail::shared::Flow;
 use crate::mail::{MailWarning, Protocol, Reply};
 
 use super::transaction::is_refusal;
