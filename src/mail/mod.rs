@@ -3,7 +3,6 @@
 //! Follows the events of one connection and adds its own; sees bytes and times only.
 
 mod auth;
-
 mod detect;
 mod event;
 mod header;
