@@ -97,7 +97,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-", help_heading = HEADING_OUTPUT)]
     pub json: Option<PathBuf>,
 
-    /// Where files go [default: <capture>.flows/, live flowdump-<start>.flows/]
+    /// Where files go: a folder, or one archive, NAME.zip or NAME.tar
+    /// [default: <capture>.flows/, live flowdump-<start>.flows/]
     #[arg(short, long, value_name = "DIR", help_heading = HEADING_OUTPUT)]
     pub output_dir: Option<PathBuf>,
 

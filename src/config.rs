@@ -15,8 +15,8 @@ use crate::cli::{Args, BodyLines, Rotate, TimeMode, TlsMode, When};
 use crate::decode::DecodeOptions;
 use crate::flow::FlowOptions;
 use crate::output::{
-    Body, ConsoleOptions, FilesOptions, Namer, Palette, Rotation, Show, SummaryOptions, TemplateError,
-    TimeStyle, TlsStyle, Unprintable,
+    Body, ConsoleOptions, FilesOptions, Format, Namer, Palette, Rotation, Show, SummaryOptions,
+    TemplateError, TimeStyle, TlsStyle, Unprintable,
 };
 use crate::shard::Shard;
 
@@ -90,6 +90,9 @@ pub enum UsageError {
     /// No interface to take by default.
     #[error(transparent)]
     Interface(#[from] CaptureError),
+    /// `--rotate` with an archive.
+    #[error("--rotate makes folders: it does not go with an archive (-o NAME.zip, NAME.tar)")]
+    RotatedArchive,
     /// An output that is an input.
     #[error("{0} {path} would write over the capture that is read", path = .1.display())]
     OverInput(&'static str, PathBuf),
@@ -178,7 +181,12 @@ impl Config {
             .is_some_and(|letters| letters.contains('X'));
         let other_output = console || args.summary || args.json.is_some() || args.write.is_some();
         let wants_files = !no_files && (args.output_dir.is_some() || !other_output);
+        let archive = args.output_dir.as_deref().and_then(Format::of);
+        if let (Some(_), Some(_)) = (archive, args.rotate) {
+            return Err(UsageError::RotatedArchive);
+        }
         let files = wants_files.then(|| FilesOptions {
+            archive,
             folder: args
                 .output_dir
                 .clone()

@@ -223,7 +223,11 @@ impl<'c> Run<'c> {
         self.warnings(&mut source);
         let outcome = match outcome {
             // Whoever read our output has what they wanted.
-            Err(RunError::Sink(SinkError::Closed)) => return Ok(true),
+            Err(RunError::Sink(SinkError::Closed)) => {
+                // Files and archives are whole nevertheless.
+                let _ = self.stages.sinks.finish();
+                return Ok(true);
+            }
             Err(error) => {
                 // What can still be kept is kept; the first error is the one to tell.
                 let _ = self.stages.sinks.finish();

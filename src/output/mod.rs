@@ -1,5 +1,6 @@
 //! Sinks: each takes every event and writes what concerns it.
 
+mod archive;
 mod clock;
 mod console;
 mod escape;
@@ -16,6 +17,7 @@ mod summary;
 mod totals;
 mod words;
 
+pub use archive::Format;
 pub use clock::{Clock, TimeStyle};
 pub use console::{Body, Console, ConsoleOptions, Show, TlsStyle};
 pub use escape::Unprintable;

@@ -64,31 +64,22 @@ impl Store {
     ///
     /// # Errors
     /// What the system says.
-    pub fn create_file(&self, mut name: impl FnMut(u32) -> String) -> io::Result<(File, String)> {
-        let mut last = String::new();
-        for count in 0..=u32::MAX {
-            let candidate = name(count);
-            // A template whose name does not have the counter.
-            let candidate = if candidate == last {
-                numbered(candidate, count)
-            } else {
-                candidate
-            };
+    pub fn create_file(&self, name: impl FnMut(u32) -> String) -> io::Result<(File, String)> {
+        first_free(name, |candidate| {
             let flags =
                 OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
             let mode = Mode::from_bits_truncate(0o640);
-            let mut opened = openat(&self.folder, candidate.as_str(), flags, mode);
+            let mut opened = openat(&self.folder, candidate, flags, mode);
             if matches!(opened, Err(nix::errno::Errno::ENOENT)) && candidate.contains('/') {
-                self.make_folders(&candidate)?;
-                opened = openat(&self.folder, candidate.as_str(), flags, mode);
+                self.make_folders(candidate)?;
+                opened = openat(&self.folder, candidate, flags, mode);
             }
             match opened {
-                Ok(file) => return Ok((File::from(file), candidate)),
-                Err(nix::errno::Errno::EEXIST) => last = name(count),
-                Err(error) => return Err(error.into()),
+                Ok(file) => Ok(Some(File::from(file))),
+                Err(nix::errno::Errno::EEXIST) => Ok(None),
+                Err(error) => Err(error.into()),
             }
-        }
-        Err(io::ErrorKind::AlreadyExists.into())
+        })
     }
 
     /// A file made before, to be written on.
@@ -110,6 +101,31 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// The first of the names that `name(0)`, `name(1)`, … give that `take` can have, and what it gave for it.
+///
+/// # Errors
+/// Those of `take`.
+pub fn first_free<T>(
+    mut name: impl FnMut(u32) -> String,
+    mut take: impl FnMut(&str) -> io::Result<Option<T>>,
+) -> io::Result<(T, String)> {
+    let mut last = String::new();
+    for count in 0..=u32::MAX {
+        let candidate = name(count);
+        // A template whose name does not have the counter.
+        let candidate = if candidate == last {
+            numbered(candidate, count)
+        } else {
+            candidate
+        };
+        if let Some(taken) = take(&candidate)? {
+            return Ok((taken, candidate));
+        }
+        last = name(count);
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
 }
 
 /// Writes all of `bytes` at `offset`.

@@ -1,14 +1,15 @@
-//! The folders that streams go to, each with its index: one, or a new one each day or so many bytes.
+//! What streams go to, each with its index: one folder, a new one each day or so many bytes, or an archive.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Rotation;
 use super::writer::Failure;
 use crate::event::SinkError;
+use crate::output::archive::{Archive, Format};
 use crate::output::clock::utc;
 use crate::output::store::Store;
 use crate::time::Timestamp;
@@ -16,13 +17,21 @@ use crate::time::Timestamp;
 /// The index's name, before a `~n` that it may get.
 const INDEX: &str = "flows";
 
-/// A folder that streams go to.
+/// Where streams are kept.
+#[derive(Debug)]
+pub(super) enum Place {
+    Store(Store),
+    Archive(Box<Archive>),
+}
+
+/// A folder, or an archive, that streams go to.
 #[derive(Debug)]
 pub(super) struct Folder {
-    pub(super) store: Store,
+    pub(super) place: Place,
     /// Bytes of streams in it.
     pub(super) bytes: u64,
-    index: BufWriter<File>,
+    /// An archive has an index of its own.
+    index: Option<BufWriter<File>>,
     index_name: String,
     /// Since when lines wait in memory.
     waiting: Option<Timestamp>,
@@ -35,7 +44,7 @@ pub(super) struct Folder {
 #[derive(Debug)]
 pub(super) struct Folders {
     rotation: Option<Rotation>,
-    outer: Store,
+    path: PathBuf,
     folders: BTreeMap<u32, Folder>,
     current: Option<u32>,
     next: u32,
@@ -50,14 +59,7 @@ impl Folders {
             Store::create(path)
         };
         let outer = outer.map_err(|error| SinkError::io(path.display().to_string(), error))?;
-        let mut folders = Self {
-            rotation,
-            outer,
-            folders: BTreeMap::new(),
-            current: None,
-            next: 0,
-            now: Timestamp::default(),
-        };
+        let mut folders = Self::none(outer.path(), rotation);
         if rotation.is_none() {
             // Trouble with the folder is to be known before the first packet.
             folders.open(Timestamp::default())?;
@@ -65,8 +67,33 @@ impl Folders {
         Ok(folders)
     }
 
+    /// One archive, with a new name.
+    pub(super) fn archive(path: &Path, format: Format) -> Result<Self, SinkError> {
+        let archive = Archive::create(path, format);
+        let archive = archive.map_err(|error| SinkError::io(path.display().to_string(), error))?;
+        let mut folders = Self::none(archive.path(), None);
+        folders.insert(
+            Timestamp::default(),
+            Place::Archive(Box::new(archive)),
+            None,
+            "flows.jsonl".to_owned(),
+        );
+        Ok(folders)
+    }
+
+    fn none(path: &Path, rotation: Option<Rotation>) -> Self {
+        Self {
+            rotation,
+            path: path.to_owned(),
+            folders: BTreeMap::new(),
+            current: None,
+            next: 0,
+            now: Timestamp::default(),
+        }
+    }
+
     pub(super) fn path(&self) -> &Path {
-        self.outer.path()
+        &self.path
     }
 
     /// The folder for a connection that begins at `time`; it has to [`Folders::leave`] it.
@@ -93,18 +120,13 @@ impl Folders {
     fn open(&mut self, time: Timestamp) -> Result<u32, SinkError> {
         let failed = |path: &Path, error| SinkError::io(path.display().to_string(), error);
         let store = match self.rotation {
-            None => Store::open(self.outer.path()),
-            Some(Rotation::Day) => {
-                Store::open(&self.outer.path().join(utc(time).format("%Y%m%d").to_string()))
+            None => Store::open(&self.path),
+            Some(Rotation::Day) => Store::open(&self.path.join(utc(time).format("%Y%m%d").to_string())),
+            Some(Rotation::Size(_)) => {
+                Store::create(&self.path.join(utc(time).format("%Y%m%dT%H%M%SZ").to_string()))
             }
-            Some(Rotation::Size(_)) => Store::create(
-                &self
-                    .outer
-                    .path()
-                    .join(utc(time).format("%Y%m%dT%H%M%SZ").to_string()),
-            ),
         };
-        let store = store.map_err(|error| failed(self.outer.path(), error))?;
+        let store = store.map_err(|error| failed(&self.path, error))?;
         let (index, index_name) = store
             .create_file(|count| {
                 if count == 0 {
@@ -114,26 +136,40 @@ impl Folders {
                 }
             })
             .map_err(|error| failed(&store.path().join("flows.jsonl"), error))?;
+        let before = self.current;
+        let index = BufWriter::with_capacity(128 << 10, index);
+        let id = self.insert(time, Place::Store(store), Some(index), index_name);
+        if let Some(before) = before {
+            self.release(before)
+                .map_err(|failure| SinkError::io(failure.name, failure.source))?;
+        }
+        Ok(id)
+    }
+
+    /// The folder that new connections go to from now on.
+    fn insert(
+        &mut self,
+        time: Timestamp,
+        place: Place,
+        index: Option<BufWriter<File>>,
+        index_name: String,
+    ) -> u32 {
         let id = self.next;
         self.next = self.next.wrapping_add(1);
         self.folders.insert(
             id,
             Folder {
-                store,
+                place,
                 bytes: 0,
-                index: BufWriter::with_capacity(128 << 10, index),
+                index,
                 index_name,
                 waiting: None,
                 connections: 0,
                 day: time.seconds().div_euclid(86_400),
             },
         );
-        let before = self.current.replace(id);
-        if let Some(before) = before {
-            self.release(before)
-                .map_err(|failure| SinkError::io(failure.name, failure.source))?;
-        }
-        Ok(id)
+        self.current = Some(id);
+        id
     }
 
     pub(super) fn get(&mut self, id: u32) -> Option<&mut Folder> {
@@ -147,10 +183,12 @@ impl Folders {
         };
         folder.connections = folder.connections.saturating_sub(1);
         folder.waiting.get_or_insert(self.now);
-        let written = folder
-            .index
-            .write_all(line)
-            .map_err(|error| folder.failure(error, line.len()));
+        let written = match (&mut folder.place, &mut folder.index) {
+            (Place::Archive(archive), _) => archive.index(line),
+            (Place::Store(_), Some(index)) => index.write_all(line),
+            (Place::Store(_), None) => Ok(()),
+        };
+        let written = written.map_err(|error| folder.failure(error, line.len()));
         written.and(self.release(id))
     }
 
@@ -164,7 +202,7 @@ impl Folders {
             .map_or(Ok(()), |mut folder| folder.flush())
     }
 
-    /// Indexes are on disk after `patience`.
+    /// Indexes, and members of archives, are on disk after `patience`.
     pub(super) fn flush(&mut self, now: Timestamp, patience: Duration) -> Result<(), Failure> {
         self.now = now;
         let mut flushed = Ok(());
@@ -179,7 +217,7 @@ impl Folders {
     pub(super) fn finish(&mut self) -> Result<(), Failure> {
         self.folders
             .values_mut()
-            .map(Folder::flush)
+            .map(Folder::finish)
             .fold(Ok(()), Result::and)
     }
 }
@@ -187,7 +225,19 @@ impl Folders {
 impl Folder {
     fn flush(&mut self) -> Result<(), Failure> {
         self.waiting = None;
-        self.index.flush().map_err(|error| self.failure(error, 0))
+        let flushed = match (&mut self.place, &mut self.index) {
+            (Place::Archive(archive), _) => archive.flush(),
+            (Place::Store(_), Some(index)) => index.flush(),
+            (Place::Store(_), None) => Ok(()),
+        };
+        flushed.map_err(|error| self.failure(error, 0))
+    }
+
+    fn finish(&mut self) -> Result<(), Failure> {
+        match &mut self.place {
+            Place::Archive(archive) => archive.finish().map_err(|error| self.failure(error, 0)),
+            Place::Store(_) => self.flush(),
+        }
     }
 
     fn failure(&self, source: io::Error, bytes: usize) -> Failure {

@@ -1,7 +1,8 @@
 //! Streams as files: each direction of each connection, byte for byte, at true offsets.
 //!
 //! Small streams are written in one go at their end: one open, one write, one close. Larger ones are written
-//! in large pieces. What waits in memory and how many files are open is bounded.
+//! in large pieces. What waits in memory and how many files are open is bounded. With an archive streams are its
+//! members, and go to it when they are over.
 
 mod folder;
 mod writer;
@@ -10,6 +11,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::archive::Format;
 use super::index::Gathered;
 use super::name::Namer;
 use crate::event::{Closing, Connection, Direction, Event, Kind, Sink, SinkError};
@@ -19,6 +21,9 @@ use writer::{Failure, Stream, Writer};
 
 /// Bytes of all streams that wait in memory at the most.
 const WAITING: usize = 48 << 20;
+
+/// Streams that are over may stand in the queue of those that wait, while it is no longer than this.
+const DUE: usize = 4096;
 
 /// How often the same trouble is told of.
 const TELL_AGAIN: Duration = Duration::from_secs(60);
@@ -35,8 +40,10 @@ pub enum Rotation {
 /// How streams become files.
 #[derive(Debug, Clone)]
 pub struct FilesOptions {
-    /// The folder.
+    /// The folder, or the archive.
     pub folder: PathBuf,
+    /// It is an archive: a new one is made, without rotation.
+    pub archive: Option<Format>,
     /// Whether the user named it: then it may exist; else a new one is made beside it.
     pub named: bool,
     /// How files are named.
@@ -92,6 +99,8 @@ pub struct Files {
     /// By [`Connection::slot`].
     states: Vec<Option<Box<State>>>,
     due: VecDeque<Due>,
+    /// When `due` is this long, those of it that are over leave it.
+    due_most: usize,
     trouble: Option<Trouble>,
     warnings: Vec<String>,
     now: Timestamp,
@@ -105,17 +114,21 @@ struct Trouble {
 }
 
 impl Files {
-    /// Makes or opens the folder.
+    /// Makes or opens the folder, or makes the archive.
     ///
     /// # Errors
     /// [`SinkError::Io`] with the folder's name.
     pub fn new(options: FilesOptions) -> Result<Self, SinkError> {
         Ok(Self {
-            folders: Folders::new(&options.folder, options.named, options.rotation)?,
+            folders: match options.archive {
+                Some(format) => Folders::archive(&options.folder, format)?,
+                None => Folders::new(&options.folder, options.named, options.rotation)?,
+            },
             writer: Writer::new(options.namer.clone(), options.open_files),
             options,
             states: Vec::new(),
             due: VecDeque::new(),
+            due_most: DUE,
             trouble: None,
             warnings: Vec::new(),
             now: Timestamp::default(),
@@ -181,7 +194,7 @@ impl Files {
         folder.bytes += bytes.len() as u64;
         let written = self
             .writer
-            .append(&folder.store, (connection, direction), stream, bytes);
+            .append(&mut folder.place, (connection, direction), stream, bytes);
         if stream.waits() && !stream.queued {
             stream.queued = true;
             self.due.push_back(Due {
@@ -191,7 +204,20 @@ impl Files {
                 direction,
             });
         }
+        if self.due.len() >= self.due_most {
+            self.forget_written(connection.slot);
+        }
         self.outcome(written)
+    }
+
+    /// Takes out of the queue what has been written at its end. `slot` is in use at the moment.
+    fn forget_written(&mut self, slot: u32) {
+        let states = &self.states;
+        self.due.retain(|due| {
+            let state = states.get(due.slot as usize).and_then(Option::as_ref);
+            due.slot == slot || state.is_some_and(|state| state.connection.id == due.id)
+        });
+        self.due_most = (2 * self.due.len()).max(DUE);
     }
 
     /// Writes out a direction, and closes its file if it is over.
@@ -212,9 +238,9 @@ impl Files {
         };
         let who = (&*connection, direction);
         let written = if over {
-            self.writer.finish(&folder.store, who, stream)
+            self.writer.finish(&mut folder.place, who, stream)
         } else {
-            self.writer.write(&folder.store, who, stream, &[])
+            self.writer.write(&mut folder.place, who, stream, &[])
         };
         self.outcome(written)
     }
@@ -314,10 +340,12 @@ impl Sink for Files {
         let Some(patience) = self.options.patience else {
             return Ok(());
         };
-        while self
-            .due
-            .front()
-            .is_some_and(|due| now.since(due.since) >= patience)
+        // Members go to an archive when they are over, and not before.
+        while self.options.archive.is_none()
+            && self
+                .due
+                .front()
+                .is_some_and(|due| now.since(due.since) >= patience)
         {
             self.write_oldest()?;
         }
@@ -326,8 +354,17 @@ impl Sink for Files {
     }
 
     fn finish(&mut self) -> Result<(), SinkError> {
+        // Connections are still open only where the run failed; what came of them is kept.
+        let mut kept = Ok(());
+        for mut state in std::mem::take(&mut self.states).into_iter().flatten() {
+            for direction in Direction::BOTH {
+                let written = self.write(&mut state, direction, true);
+                kept = kept.and(written);
+            }
+        }
         let finished = self.folders.finish();
-        self.outcome(finished)?;
+        let finished = self.outcome(finished);
+        kept.and(finished)?;
         match &self.trouble {
             Some(trouble) => Err(SinkError::Io {
                 what: self.folders.path().display().to_string(),

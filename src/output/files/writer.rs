@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 
+use super::folder::Place;
 use crate::event::{Connection, Direction};
+use crate::output::archive::{Archive, Spooled};
 use crate::output::index::FileEntry;
 use crate::output::name::{Namer, numbered};
 use crate::output::store::{Store, write_at};
@@ -29,6 +31,8 @@ pub(super) struct Stream {
     pub(super) tls: bool,
     /// The current file exists.
     made: bool,
+    /// What of the current file waits outside memory until it is over, where it is an archive's member.
+    spooled: Option<Box<Spooled>>,
     /// Where the writer finds it open.
     stamp: u64,
     /// Where in the current file `buffer` begins.
@@ -75,6 +79,28 @@ impl Stream {
     pub(super) fn waits(&self) -> bool {
         !self.buffer.is_empty()
     }
+
+    /// What waited is behind us.
+    fn passed(&mut self, len: u64) {
+        self.position = self.position.saturating_add(len);
+        self.offset = self.offset.saturating_add(len);
+    }
+
+    /// Puts into the index what became of the last `len` bytes.
+    fn outcome(&mut self, written: io::Result<()>, len: u64) -> Result<(), Failure> {
+        let Some(entry) = self.files.last_mut() else {
+            return Ok(());
+        };
+        entry.bytes = self.position;
+        written.map_err(|source| {
+            entry.not_written = entry.not_written.saturating_add(len);
+            Failure {
+                name: entry.name.clone(),
+                source,
+                bytes: len,
+            }
+        })
+    }
 }
 
 impl Writer {
@@ -98,15 +124,14 @@ impl Writer {
     /// The stream's next bytes.
     pub(super) fn append(
         &mut self,
-        store: &Store,
+        place: &mut Place,
         (connection, direction): (&Connection, Direction),
         stream: &mut Stream,
         bytes: &[u8],
     ) -> Result<(), Failure> {
         let mut written = Ok(());
         if let Some(ending) = stream.ending.take() {
-            written = self.write(store, (connection, direction), stream, &[]);
-            self.close(stream);
+            written = self.end(place, (connection, direction), stream);
             stream.offset = stream.offset.saturating_add(stream.gap);
             stream.gap = 0;
             stream.position = 0;
@@ -122,7 +147,7 @@ impl Writer {
                 not_written: 0,
             });
         } else if stream.gap > WRITTEN_ZEROS || stream.gap > 0 && stream.buffer.is_empty() {
-            written = self.write(store, (connection, direction), stream, &[]);
+            written = self.write(place, (connection, direction), stream, &[]);
             let at_start = stream.files.is_empty();
             if at_start {
                 self.begin(stream, connection, direction);
@@ -141,7 +166,7 @@ impl Writer {
         }
         if stream.buffer.len() + bytes.len() > PIECE {
             let tail = if bytes.len() >= PIECE { bytes } else { &[] };
-            let now = self.write(store, (connection, direction), stream, tail);
+            let now = self.write(place, (connection, direction), stream, tail);
             written = written.and(now);
             if !tail.is_empty() {
                 return written;
@@ -171,7 +196,7 @@ impl Writer {
     /// Writes what waits, and `tail` behind it.
     pub(super) fn write(
         &mut self,
-        store: &Store,
+        place: &mut Place,
         who: (&Connection, Direction),
         stream: &mut Stream,
         tail: &[u8],
@@ -182,39 +207,32 @@ impl Writer {
         let mut buffer = std::mem::take(&mut stream.buffer);
         self.waiting = self.waiting.saturating_sub(buffer.len());
         let len = (buffer.len() + tail.len()) as u64;
-        let written = self.file(store, who, stream).and_then(|file| {
-            write_at(&file, &buffer, stream.position)?;
-            write_at(&file, tail, stream.position + buffer.len() as u64)?;
-            self.keep(stream, file);
-            Ok(())
-        });
-        stream.position = stream.position.saturating_add(len);
-        stream.offset = stream.offset.saturating_add(len);
+        let written = match place {
+            Place::Store(store) => self.file(store, who, stream).and_then(|file| {
+                write_at(&file, &buffer, stream.position)?;
+                write_at(&file, tail, stream.position + buffer.len() as u64)?;
+                self.keep(stream, file);
+                Ok(())
+            }),
+            Place::Archive(archive) => self.member(archive, who, stream).and_then(|()| {
+                let spooled = stream.spooled.get_or_insert_default();
+                archive.spool(spooled, stream.position, &[&buffer, tail])
+            }),
+        };
+        stream.passed(len);
         buffer.clear();
         stream.buffer = buffer;
-        let Some(entry) = stream.files.last_mut() else {
-            return Ok(());
-        };
-        entry.bytes = stream.position;
-        written.map_err(|source| {
-            entry.not_written += len;
-            Failure {
-                name: entry.name.clone(),
-                source,
-                bytes: len,
-            }
-        })
+        stream.outcome(written, len)
     }
 
     /// The stream is over: writes what waits, closes the file.
     pub(super) fn finish(
         &mut self,
-        store: &Store,
+        place: &mut Place,
         who: (&Connection, Direction),
         stream: &mut Stream,
     ) -> Result<(), Failure> {
-        let written = self.write(store, who, stream, &[]);
-        self.close(stream);
+        let written = self.end(place, who, stream);
         let buffer = std::mem::take(&mut stream.buffer);
         if buffer.capacity() > 0 && self.spare.len() < SPARE {
             self.spare.push(buffer);
@@ -222,9 +240,65 @@ impl Writer {
         written
     }
 
+    /// The file is over.
+    fn end(
+        &mut self,
+        place: &mut Place,
+        who: (&Connection, Direction),
+        stream: &mut Stream,
+    ) -> Result<(), Failure> {
+        let written = match place {
+            Place::Store(_) => self.write(place, who, stream, &[]),
+            Place::Archive(archive) => self.end_member(archive, who, stream),
+        };
+        self.close(stream);
+        written
+    }
+
+    /// Adds what is in the spool and what waits to the archive.
+    fn end_member(
+        &mut self,
+        archive: &mut Archive,
+        who: (&Connection, Direction),
+        stream: &mut Stream,
+    ) -> Result<(), Failure> {
+        if stream.buffer.is_empty() && stream.spooled.is_none() {
+            return Ok(());
+        }
+        let mut buffer = std::mem::take(&mut stream.buffer);
+        self.waiting = self.waiting.saturating_sub(buffer.len());
+        let spooled = stream.spooled.take().unwrap_or_default();
+        let written = self.member(archive, who, stream).and_then(|()| {
+            let name = stream.files.last().map_or("", |entry| entry.name.as_str());
+            archive.add(name, who.0.first_time, *spooled, stream.position, &buffer)
+        });
+        stream.passed(buffer.len() as u64);
+        buffer.clear();
+        stream.buffer = buffer;
+        // All of it is in, or nothing.
+        let missing = stream
+            .files
+            .last()
+            .map_or(0, |entry| stream.position - entry.not_written);
+        stream.outcome(written, missing)
+    }
+
     fn close(&mut self, stream: &mut Stream) {
         self.open.remove(&stream.stamp);
         stream.made = false;
+    }
+
+    /// Sees to it that the archive's member has a name of its own.
+    fn member(
+        &mut self,
+        archive: &mut Archive,
+        who: (&Connection, Direction),
+        stream: &mut Stream,
+    ) -> io::Result<()> {
+        if !stream.made {
+            self.make(who, stream, |name| archive.name(name).map(|name| ((), name)))?;
+        }
+        Ok(())
     }
 
     /// The stream's file, taken out of the open ones, opened or made where it has to be.
@@ -237,15 +311,25 @@ impl Writer {
         if let Some(file) = self.open.remove(&stream.stamp) {
             return Ok(file);
         }
+        if stream.made {
+            let name = stream.files.last().map_or("", |entry| entry.name.as_str());
+            return store.reopen(name);
+        }
+        self.make(who, stream, |name| store.create_file(name))
+    }
+
+    /// Makes the stream's file with `create`, which takes the first free one of the names it is given.
+    fn make<T>(
+        &mut self,
+        (connection, direction): (&Connection, Direction),
+        stream: &mut Stream,
+        create: impl FnOnce(&mut dyn FnMut(u32) -> String) -> io::Result<(T, String)>,
+    ) -> io::Result<T> {
         let first = stream.files.len() == 1 && !stream.tls;
         let Some(entry) = stream.files.last_mut() else {
             return Err(io::ErrorKind::NotFound.into());
         };
-        if stream.made {
-            return store.reopen(&entry.name);
-        }
-        let (connection, direction) = who;
-        let (file, name) = store.create_file(|count| {
+        let (made, name) = create(&mut |count| {
             if first && count > 0 {
                 self.namer.name(connection, direction, count)
             } else {
@@ -255,7 +339,7 @@ impl Writer {
         entry.name = name;
         stream.made = true;
         self.made += 1;
-        Ok(file)
+        Ok(made)
     }
 
     /// Keeps a file open for the next piece; another one is closed for it if need be.

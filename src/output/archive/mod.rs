@@ -1,0 +1,376 @@
+//! One archive instead of a folder: every stream is a stored member, written front to back.
+//!
+//! A member's header has its length, so it goes in as a whole when its stream is over; what can't wait in memory
+//! until then waits in the spool. A member that can't be written (disk full) leaves nothing behind, so that the
+//! archive is readable whatever happens, once [`Archive::finish`] has put its end to it.
+//!
+//! What is kept in memory of a member that is written is the hash of its name (10 to 21 bytes), to tell when a
+//! name comes again; ZIP's central directory waits in the spool, too.
+
+mod log;
+mod names;
+mod spool;
+mod tar;
+mod zip;
+
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::store::first_free;
+use crate::time::Timestamp;
+use log::Log;
+use names::Names;
+use spool::Spool;
+pub use spool::Spooled;
+
+/// Members are gathered to so many bytes before they are written.
+const GATHERED: usize = 1 << 20;
+
+/// So far apart (bytes) are the places that a full archive can go back to: 24 bytes each in memory.
+const APART: u64 = 512 << 10;
+
+/// The index's name.
+const INDEX: &str = "flows.jsonl";
+
+/// How an archive is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Stored members, a central directory at the end, ZIP64 where it takes that.
+    Zip,
+    /// GNU tar.
+    Tar,
+}
+
+impl Format {
+    /// What a file's name says: `.zip`, `.tar`.
+    pub fn of(path: &Path) -> Option<Self> {
+        // `x.zip/` is a folder, whoever wants one of that name.
+        let named = !path.as_os_str().as_encoded_bytes().ends_with(b"/");
+        let ending = path.extension().filter(|_| named)?;
+        if ending.eq_ignore_ascii_case("zip") {
+            Some(Self::Zip)
+        } else if ending.eq_ignore_ascii_case("tar") {
+            Some(Self::Tar)
+        } else {
+            None
+        }
+    }
+}
+
+/// An archive that is being written.
+#[derive(Debug)]
+pub struct Archive {
+    path: PathBuf,
+    format: Format,
+    file: File,
+    /// Where in the file `gathered` goes.
+    at: u64,
+    /// Whole members.
+    gathered: Vec<u8>,
+    header: Vec<u8>,
+    spool: Spool,
+    names: Names,
+    index: Log,
+    directory: Log,
+    members: u64,
+    /// Where the last member in the file ends.
+    safe: Mark,
+    /// Ends of members before it, at least [`APART`] bytes apart.
+    marks: Vec<Mark>,
+    latest: Timestamp,
+    finished: bool,
+}
+
+/// An archive up to the end of a member.
+#[derive(Debug, Clone, Copy, Default)]
+struct Mark {
+    at: u64,
+    members: u64,
+    /// Bytes of the directory.
+    directory: u64,
+}
+
+impl Archive {
+    /// A new archive at `path`, or `NAME~1.zip`, `NAME~2.zip` … where that stands already, mode 0640. Missing
+    /// folders are made. The spool beside it has no name.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn create(path: &Path, format: Format) -> io::Result<Self> {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        if !folder.as_os_str().is_empty() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let (file, path) = fresh(path, 0o640)?;
+        let mut hidden = OsString::from(".");
+        hidden.push(path.file_name().unwrap_or_default());
+        hidden.push(".spool");
+        let (spool, hidden) = fresh(&folder.join(hidden), 0o600)?;
+        std::fs::remove_file(hidden)?;
+        let mut names = Names::default();
+        names.take(INDEX);
+        Ok(Self {
+            path,
+            format,
+            file,
+            at: 0,
+            gathered: Vec::with_capacity(GATHERED),
+            header: Vec::new(),
+            spool: Spool::new(spool),
+            names,
+            index: Log::default(),
+            directory: Log::default(),
+            members: 0,
+            safe: Mark::default(),
+            marks: Vec::new(),
+            latest: Timestamp::default(),
+            finished: false,
+        })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The first of the names that `name(0)`, `name(1)`, … give that no member has, now taken.
+    ///
+    /// # Errors
+    /// None while there are numbers.
+    pub fn name(&mut self, name: impl FnMut(u32) -> String) -> io::Result<String> {
+        let taken = first_free(name, |name| Ok(self.names.take(name).then_some(())));
+        taken.map(|((), name)| name)
+    }
+
+    /// Puts `pieces` behind what is in the spool of a member, at offset `at` in it: zeros fill what lies between.
+    ///
+    /// # Errors
+    /// What the system says; of the piece that failed, and those behind it, nothing is there then.
+    pub fn spool(&mut self, member: &mut Spooled, at: u64, pieces: &[&[u8]]) -> io::Result<()> {
+        self.spool.skip(member, at.saturating_sub(member.len()))?;
+        pieces
+            .iter()
+            .try_for_each(|piece| self.spool.append(member, piece))
+    }
+
+    /// Adds a member: what is in the spool, and `tail` at offset `at` in it, behind it or behind zeros. Gives the
+    /// spool's space back in every case.
+    ///
+    /// # Errors
+    /// What the system says; the archive is without that member then.
+    pub fn add(
+        &mut self,
+        name: &str,
+        time: Timestamp,
+        mut spooled: Spooled,
+        at: u64,
+        tail: &[u8],
+    ) -> io::Result<()> {
+        let added = self
+            .spool(&mut spooled, at, &[])
+            .and_then(|()| self.add_borrowed(name, time, &spooled, tail));
+        self.spool.release(spooled);
+        added
+    }
+
+    fn add_borrowed(
+        &mut self,
+        name: &str,
+        time: Timestamp,
+        spooled: &Spooled,
+        tail: &[u8],
+    ) -> io::Result<()> {
+        self.latest = self.latest.max(time);
+        let mut member = zip::Member {
+            name,
+            time,
+            len: spooled.len().saturating_add(tail.len() as u64),
+            crc: 0,
+            offset: 0,
+        };
+        let mut header = std::mem::take(&mut self.header);
+        header.clear();
+        let padding = match self.format {
+            Format::Zip => {
+                member.crc = spooled.crc_with(tail);
+                member.local_header(&mut header)?;
+                0
+            }
+            Format::Tar => {
+                tar::header(name, time, member.len, &mut header)?;
+                tar::padding(member.len)
+            }
+        };
+        let written = self.put(&header, spooled, tail, padding);
+        self.header = header;
+        member.offset = written?;
+        self.members += 1;
+        if self.format == Format::Zip {
+            member.central_header(&mut self.directory.waiting);
+        }
+        if self.gathered.is_empty() {
+            self.mark();
+        }
+        Ok(())
+    }
+
+    /// Writes a member, or gathers it; where it begins.
+    fn put(&mut self, header: &[u8], spooled: &Spooled, tail: &[u8], padding: usize) -> io::Result<u64> {
+        const ZEROS: [u8; tar::BLOCK] = [0; tar::BLOCK];
+        let padding = ZEROS.get(..padding).unwrap_or_default();
+        self.directory.make_room(&mut self.spool)?;
+        let small = header.len() + tail.len() + padding.len();
+        if self.gathered.len() + small > GATHERED || !spooled.is_empty() {
+            self.flush()?;
+        }
+        let begin = self.at + self.gathered.len() as u64;
+        if spooled.is_empty() && small <= GATHERED {
+            for part in [header, tail, padding] {
+                self.gathered.extend_from_slice(part);
+            }
+            return Ok(begin);
+        }
+        let body = begin + header.len() as u64;
+        let behind = body + spooled.len();
+        let written = self
+            .file
+            .write_all_at(header, begin)
+            .and_then(|()| self.spool.copy(spooled, &self.file, body))
+            .and_then(|()| self.file.write_all_at(tail, behind))
+            .and_then(|()| self.file.write_all_at(padding, behind + tail.len() as u64));
+        self.settled(written)?;
+        self.at = behind + (tail.len() + padding.len()) as u64;
+        Ok(begin)
+    }
+
+    /// Writes what is gathered, so that the file has all members added so far.
+    ///
+    /// # Errors
+    /// What the system says; what is gathered waits then.
+    pub fn flush(&mut self) -> io::Result<()> {
+        let written = self.file.write_all_at(&self.gathered, self.at);
+        self.settled(written)?;
+        self.at += self.gathered.len() as u64;
+        self.gathered.clear();
+        self.mark();
+        Ok(())
+    }
+
+    /// All members are in the file.
+    fn mark(&mut self) {
+        if self
+            .marks
+            .last()
+            .is_none_or(|mark| self.safe.at >= mark.at + APART)
+        {
+            self.marks.push(self.safe);
+        }
+        self.safe = Mark {
+            at: self.at,
+            members: self.members,
+            directory: self.directory.len(),
+        };
+    }
+
+    /// What was written in vain goes: holes have to be holes, and the space is needed.
+    fn settled(&self, written: io::Result<()>) -> io::Result<()> {
+        written.or_else(|error| self.file.set_len(self.at).and(Err(error)))
+    }
+
+    /// A line of the index.
+    ///
+    /// # Errors
+    /// What the system says; the index is without it then.
+    pub fn index(&mut self, line: &[u8]) -> io::Result<()> {
+        self.index.make_room(&mut self.spool)?;
+        self.index.waiting.extend_from_slice(line);
+        Ok(())
+    }
+
+    /// Adds the index and ends the archive; only the first call does.
+    ///
+    /// # Errors
+    /// What the system said first. The archive is still readable where its end could be written.
+    pub fn finish(&mut self) -> io::Result<()> {
+        if std::mem::replace(&mut self.finished, true) {
+            return Ok(());
+        }
+        let index = std::mem::take(&mut self.index);
+        let mut outcome = self.flush();
+        if outcome.is_err() {
+            self.back_to(self.safe);
+        }
+        let mut marks = std::mem::take(&mut self.marks);
+        loop {
+            let ended = self.end(&index);
+            let retry = ended.is_err();
+            outcome = outcome.and(ended);
+            // On a full disk the last members make room for index and directory.
+            match marks.pop().filter(|_| retry) {
+                Some(mark) => self.back_to(mark),
+                None => return outcome,
+            }
+        }
+    }
+
+    /// Forgets the members that came after `mark`.
+    fn back_to(&mut self, mark: Mark) {
+        self.gathered.clear();
+        self.directory.truncate(mark.directory);
+        self.members = mark.members;
+        self.at = mark.at;
+        self.safe = mark;
+        // Where that fails, so does what follows.
+        let _ = self.file.set_len(self.at);
+    }
+
+    fn end(&mut self, index: &Log) -> io::Result<()> {
+        self.add_borrowed(INDEX, self.latest, &index.spooled, &index.waiting)?;
+        self.flush()?;
+        let mut at = self.at;
+        let mut end = Vec::new();
+        match self.format {
+            Format::Zip => {
+                self.directory.copy(&self.spool, &self.file, at)?;
+                zip::end(self.members, self.directory.len(), at, &mut end);
+                at += self.directory.len();
+            }
+            Format::Tar => end.resize(2 * tar::BLOCK, 0),
+        }
+        self.file.write_all_at(&end, at)?;
+        self.file.set_len(at + end.len() as u64)
+    }
+}
+
+/// A run that ends before its beginning leaves an archive, too.
+impl Drop for Archive {
+    fn drop(&mut self) {
+        let _ = self.finish();
+    }
+}
+
+/// A new file at `path`, or with a number before the name's ending where that stands already.
+fn fresh(path: &Path, mode: u32) -> io::Result<(File, PathBuf)> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true).mode(mode);
+    for count in 0..=u32::MAX {
+        let mut candidate = path.to_owned();
+        if count > 0 {
+            let mut name = path.file_stem().unwrap_or_default().to_owned();
+            name.push(format!("~{count}."));
+            name.push(path.extension().unwrap_or_default());
+            candidate.set_file_name(name);
+        }
+        match options.open(&candidate) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            opened => return opened.map(|file| (file, candidate)),
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}

@@ -1,0 +1,153 @@
+//! Records of a ZIP archive, as PKWARE's APPNOTE.TXT 6.3.10 has them; sections are named there.
+//!
+//! The zip crate keeps 220 bytes of each member in memory, and goes back to each local header to fill it in: a
+//! million small members take it 8.8 s, 2.6 s with data descriptors. Here all is known before a member is written.
+
+use std::io;
+
+use chrono::{Datelike, Timelike};
+
+use crate::output::clock::utc;
+use crate::time::Timestamp;
+
+/// Made by Unix (4.4.2), so that attributes are a mode.
+const MADE_BY: u16 = 3 << 8 | 45;
+
+/// What a reader must know (4.4.3): nothing, or ZIP64.
+const PLAIN: u16 = 10;
+const ZIP64: u16 = 45;
+
+/// A regular file, 0640 (4.4.15).
+const ATTRIBUTES: u32 = 0o100_640 << 16;
+
+/// In the place of a number that stands in the ZIP64 record instead.
+const ELSEWHERE: u32 = u32::MAX;
+
+/// A stored member.
+#[derive(Debug, Clone, Copy)]
+pub struct Member<'n> {
+    pub name: &'n str,
+    pub time: Timestamp,
+    pub len: u64,
+    pub crc: u32,
+    /// Where its local header stands.
+    pub offset: u64,
+}
+
+impl Member<'_> {
+    /// What stands before its bytes (4.3.7).
+    ///
+    /// # Errors
+    /// A name of more than 65,535 bytes.
+    pub fn local_header(&self, out: &mut Vec<u8>) -> io::Result<()> {
+        if self.name.len() > usize::from(u16::MAX) {
+            return Err(io::ErrorKind::InvalidFilename.into());
+        }
+        let mut extra = Vec::new();
+        if self.len >= u64::from(ELSEWHERE) {
+            // Both sizes, always both here (4.5.3).
+            extra.extend([self.len, self.len]);
+        }
+        out.extend(0x0403_4b50_u32.to_le_bytes());
+        self.common(if extra.is_empty() { PLAIN } else { ZIP64 }, extra.len(), out);
+        out.extend(self.name.as_bytes());
+        zip64_extra(&extra, out);
+        Ok(())
+    }
+
+    /// What stands of it in the central directory (4.3.12).
+    pub fn central_header(&self, out: &mut Vec<u8>) {
+        let mut extra = Vec::new();
+        if self.len >= u64::from(ELSEWHERE) {
+            extra.extend([self.len, self.len]);
+        }
+        if self.offset >= u64::from(ELSEWHERE) {
+            extra.push(self.offset);
+        }
+        out.extend(0x0201_4b50_u32.to_le_bytes());
+        out.extend(MADE_BY.to_le_bytes());
+        self.common(if extra.is_empty() { PLAIN } else { ZIP64 }, extra.len(), out);
+        // No comment, on the first disk, no internal attributes.
+        out.extend([0; 6]);
+        out.extend(ATTRIBUTES.to_le_bytes());
+        out.extend(short(self.offset).to_le_bytes());
+        out.extend(self.name.as_bytes());
+        zip64_extra(&extra, out);
+    }
+
+    /// From the version needed to the length of the extra fields, which both headers have.
+    fn common(&self, version: u16, extra: usize, out: &mut Vec<u8>) {
+        // Bit 11: the name is UTF-8 (4.4.4). Method 0: stored.
+        let flags: u16 = if self.name.is_ascii() { 0 } else { 1 << 11 };
+        let (date, time) = dos(self.time);
+        for field in [version, flags, 0, time, date] {
+            out.extend(field.to_le_bytes());
+        }
+        for field in [self.crc, short(self.len), short(self.len)] {
+            out.extend(field.to_le_bytes());
+        }
+        let extra = if extra == 0 { 0 } else { 4 + 8 * extra };
+        for field in [self.name.len(), extra] {
+            out.extend(u16::try_from(field).unwrap_or(u16::MAX).to_le_bytes());
+        }
+    }
+}
+
+/// The end of an archive whose central directory has `members`, and `len` bytes from `offset` on.
+pub fn end(members: u64, len: u64, offset: u64, out: &mut Vec<u8>) {
+    let many = members >= u64::from(u16::MAX);
+    if many || len >= u64::from(ELSEWHERE) || offset >= u64::from(ELSEWHERE) {
+        // 4.3.14; its length counts what follows the length.
+        out.extend(0x0606_4b50_u32.to_le_bytes());
+        out.extend(44_u64.to_le_bytes());
+        out.extend(MADE_BY.to_le_bytes());
+        out.extend(ZIP64.to_le_bytes());
+        out.extend([0; 8]);
+        for field in [members, members, len, offset] {
+            out.extend(field.to_le_bytes());
+        }
+        // 4.3.15: where that record is, on the one disk.
+        out.extend(0x0706_4b50_u32.to_le_bytes());
+        out.extend(0_u32.to_le_bytes());
+        out.extend(offset.saturating_add(len).to_le_bytes());
+        out.extend(1_u32.to_le_bytes());
+    }
+    // 4.3.16
+    let members = u16::try_from(members).unwrap_or(u16::MAX);
+    out.extend(0x0605_4b50_u32.to_le_bytes());
+    out.extend([0; 4]);
+    out.extend(members.to_le_bytes());
+    out.extend(members.to_le_bytes());
+    out.extend(short(len).to_le_bytes());
+    out.extend(short(offset).to_le_bytes());
+    out.extend([0; 2]);
+}
+
+/// 4.5.3
+fn zip64_extra(fields: &[u64], out: &mut Vec<u8>) {
+    if fields.is_empty() {
+        return;
+    }
+    out.extend(1_u16.to_le_bytes());
+    out.extend(u16::try_from(8 * fields.len()).unwrap_or(u16::MAX).to_le_bytes());
+    for field in fields {
+        out.extend(field.to_le_bytes());
+    }
+}
+
+fn short(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(ELSEWHERE)
+}
+
+/// Date and time as MS-DOS has them (4.4.6): two seconds fine, 1980 to 2107; UTC here.
+fn dos(time: Timestamp) -> (u16, u16) {
+    let time = utc(time);
+    let field = |number: u32| u16::try_from(number).unwrap_or(0);
+    match u16::try_from(time.year() - 1980) {
+        Ok(year @ 0..128) => (
+            year << 9 | field(time.month()) << 5 | field(time.day()),
+            field(time.hour()) << 11 | field(time.minute()) << 5 | field(time.second() / 2),
+        ),
+        _ => (1 << 5 | 1, 0),
+    }
+}
