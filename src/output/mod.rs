@@ -14,6 +14,7 @@ mod palette;
 mod session;
 mod store;
 mod summary;
+mod sync;
 mod totals;
 mod words;
 

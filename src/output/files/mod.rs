@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::archive::Format;
 use super::index::Gathered;
 use super::name::Namer;
+use super::sync::Syncer;
 use crate::event::{Closing, Connection, Direction, Event, Kind, Sink, SinkError};
 use crate::time::Timestamp;
 use folder::Folders;
@@ -95,6 +96,8 @@ struct Due {
 pub struct Files {
     options: FilesOptions,
     folders: Folders,
+    /// Live, into a folder.
+    syncer: Option<Syncer>,
     writer: Writer,
     /// By [`Connection::slot`].
     states: Vec<Option<Box<State>>>,
@@ -119,11 +122,17 @@ impl Files {
     /// # Errors
     /// [`SinkError::Io`] with the folder's name.
     pub fn new(options: FilesOptions) -> Result<Self, SinkError> {
+        let folders = match options.archive {
+            Some(format) => Folders::archive(&options.folder, format)?,
+            None => Folders::new(&options.folder, options.named, options.rotation)?,
+        };
+        let lasting = options.keep_going && options.archive.is_none();
+        let folder = lasting
+            .then(|| std::fs::File::open(folders.path()).ok())
+            .flatten();
         Ok(Self {
-            folders: match options.archive {
-                Some(format) => Folders::archive(&options.folder, format)?,
-                None => Folders::new(&options.folder, options.named, options.rotation)?,
-            },
+            folders,
+            syncer: folder.map(|folder| Syncer::new(folder.into())),
             writer: Writer::new(options.namer.clone(), options.open_files),
             options,
             states: Vec::new(),
@@ -340,6 +349,7 @@ impl Sink for Files {
         let Some(patience) = self.options.patience else {
             return Ok(());
         };
+        let mut wrote = false;
         // Members go to an archive when they are over, and not before.
         while self.options.archive.is_none()
             && self
@@ -348,6 +358,10 @@ impl Sink for Files {
                 .is_some_and(|due| now.since(due.since) >= patience)
         {
             self.write_oldest()?;
+            wrote = true;
+        }
+        if let Some(syncer) = self.syncer.as_mut().filter(|_| wrote) {
+            syncer.written();
         }
         let flushed = self.folders.flush(now, patience);
         self.outcome(flushed)
