@@ -3,22 +3,25 @@
 //! Nothing past `main` sees the arguments. Everything that can be wrong about them is said here, before
 //! anything is opened or created.
 
-use std::ffi::{OsStr, OsString};
-use std::io::IsTerminal;
+mod looks;
+mod surroundings;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::capture::interfaces::default_interface;
 use crate::capture::{CaptureError, LiveOptions, WriteOptions};
-use crate::cli::{Args, BodyLines, Rotate, TimeMode, TlsMode, When};
+use crate::cli::{Args, Rotate};
 use crate::decode::DecodeOptions;
 use crate::flow::FlowOptions;
-use crate::output::{
-    Body, ConsoleOptions, FilesOptions, Format, Namer, Palette, Rotation, Show, SummaryOptions,
-    TemplateError, TimeStyle, TlsStyle, Unprintable,
-};
+use crate::output::{ConsoleOptions, FilesOptions, Format, Namer, Rotation, SummaryOptions, TemplateError};
 use crate::shard::Shard;
+use looks::{console_options, summary_options};
+pub use surroundings::Surroundings;
 
 /// The most that `--min-gap` can be: no sequence number makes a larger hole in a file.
 const LARGEST_GAP: u64 = 16 << 20;
@@ -96,47 +99,6 @@ pub enum UsageError {
     /// An output that is an input.
     #[error("{0} {path} would write over the capture that is read", path = .1.display())]
     OverInput(&'static str, PathBuf),
-}
-
-/// What of the surroundings matters.
-#[derive(Debug, Clone, Default)]
-pub struct Surroundings {
-    /// Processors that this process may use.
-    pub cores: usize,
-    /// stdout is a terminal.
-    pub stdout_terminal: bool,
-    /// How wide stdout's terminal is.
-    pub width: Option<usize>,
-    /// stderr is a terminal.
-    pub stderr_terminal: bool,
-    /// `NO_COLOR`.
-    pub no_color: Option<OsString>,
-    /// The locale's character set is UTF-8.
-    pub utf8: bool,
-    /// The time now, as a file name has it.
-    pub start: String,
-}
-
-impl Surroundings {
-    /// The surroundings of this process.
-    pub fn here() -> Self {
-        let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
-            .into_iter()
-            .filter_map(std::env::var_os)
-            .find(|value| !value.is_empty())
-            .unwrap_or_default()
-            .to_string_lossy()
-            .to_ascii_lowercase();
-        Self {
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
-            stdout_terminal: std::io::stdout().is_terminal(),
-            width: terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0)),
-            stderr_terminal: std::io::stderr().is_terminal(),
-            no_color: std::env::var_os("NO_COLOR"),
-            utf8: locale.contains("utf-8") || locale.contains("utf8"),
-            start: chrono::Utc::now().format("%Y%m%dT%H%M%SZ").to_string(),
-        }
-    }
 }
 
 impl Config {
@@ -302,78 +264,6 @@ fn check_stdout(args: &Args) -> Result<(), UsageError> {
     }
 }
 
-/// Into a file or a pipe the table is as wide as most screens.
-const DEFAULT_WIDTH: usize = 160;
-
-fn summary_options(args: &Args, here: &Surroundings) -> SummaryOptions {
-    SummaryOptions {
-        width: (!args.wide).then(|| here.width.unwrap_or(DEFAULT_WIDTH)),
-        palette: palette(args, here, here.stdout_terminal),
-        unicode: here.utf8,
-    }
-}
-
-/// Colours or none; `unasked` is what an output has where nobody says anything.
-fn palette(args: &Args, here: &Surroundings, unasked: bool) -> Palette {
-    let no_color = here.no_color.as_deref().is_some_and(|value| !value.is_empty());
-    let colour = match args.color {
-        _ if args.colour => true,
-        Some(When::Always) => true,
-        Some(When::Never) => false,
-        Some(When::Auto) => here.stdout_terminal && !no_color,
-        None => unasked && !no_color,
-    };
-    if colour {
-        Palette::colours()
-    } else {
-        Palette::none()
-    }
-}
-
-fn console_options(args: &Args, here: &Surroundings) -> ConsoleOptions {
-    // Raw bytes are for programs.
-    let palette = palette(args, here, !args.binary);
-    let unprintable = if args.strip {
-        Unprintable::Dot
-    } else {
-        Unprintable::Escape
-    };
-    ConsoleOptions {
-        palette,
-        time: match args.time {
-            TimeMode::Utc => TimeStyle::Utc,
-            TimeMode::Local => TimeStyle::Local,
-            TimeMode::Relative => TimeStyle::Relative,
-            TimeMode::Delta => TimeStyle::Delta,
-            TimeMode::None => TimeStyle::None,
-        },
-        prefix: !args.console_bare,
-        show: match (args.hex, args.binary) {
-            (true, _) => Show::Hex,
-            (_, true) => Show::Raw,
-            _ => Show::Lines(unprintable),
-        },
-        tls: match args.tls {
-            Some(TlsMode::Records) => TlsStyle::Records,
-            Some(TlsMode::Raw) => TlsStyle::Raw,
-            Some(TlsMode::Hide) => TlsStyle::Hide,
-            None if args.hex || args.binary => TlsStyle::Raw,
-            None => TlsStyle::Records,
-        },
-        body: match args.body {
-            Some(BodyLines::Lines(lines)) => Body::Lines(lines),
-            Some(BodyLines::All) => Body::All,
-            Some(BodyLines::None) => Body::Lines(0),
-            None if here.stdout_terminal => Body::Lines(20),
-            None => Body::All,
-        },
-        secrets: args.show_secrets,
-        unicode: here.utf8,
-        verbose: args.verbose,
-        patience: PATIENCE,
-    }
-}
-
 /// `mail.flows` for `/some/where/mail.pcap.gz`, in the current folder.
 fn default_folder(first: Option<&PathBuf>, here: &Surroundings) -> PathBuf {
     let Some(first) = first else {
@@ -394,107 +284,4 @@ fn default_folder(first: Option<&PathBuf>, here: &Surroundings) -> PathBuf {
     let mut name = name.into_os_string();
     name.push(".flows");
     PathBuf::from(name)
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-
-    fn config(arguments: &str, here: &Surroundings) -> Result<Config, UsageError> {
-        let arguments = std::iter::once("flowdump").chain(arguments.split_whitespace());
-        Config::resolve(Args::try_parse_from(arguments).unwrap(), here)
-    }
-
-    fn has_colour(config: &Config) -> bool {
-        config
-            .console
-            .as_ref()
-            .is_some_and(|console| !console.palette.end().is_empty())
-    }
-
-    #[test]
-    fn the_console_is_coloured_unless_something_says_no() {
-        let here = Surroundings::default();
-        let no_color = Surroundings {
-            no_color: Some("1".into()),
-            ..Surroundings::default()
-        };
-        let empty = Surroundings {
-            no_color: Some("".into()),
-            ..Surroundings::default()
-        };
-        for (arguments, surroundings, coloured) in [
-            ("-r x -c", &here, true),
-            ("-r x -c", &no_color, false),
-            ("-r x -c", &empty, true),
-            ("-r x -c -g", &no_color, true),
-            ("-r x -c --color always", &no_color, true),
-            ("-r x -c --color never", &here, false),
-            ("-r x -c --color auto", &here, false),
-            ("-r x -C", &here, true),
-            ("-r x -C -B", &here, false),
-            ("-r x -C -B -g", &here, true),
-        ] {
-            assert_eq!(
-                has_colour(&config(arguments, surroundings).unwrap()),
-                coloured,
-                "{arguments}"
-            );
-        }
-    }
-
-    #[test]
-    fn the_line_typed_for_tcpflow_is_understood() {
-        let config = config("-i any -g -FT -c port 25", &Surroundings::default()).unwrap();
-        assert!(matches!(&config.input, Input::Live(live) if live.interface == "any"));
-        assert_eq!(config.filter, "port 25");
-        assert!(config.console.is_some() && config.files.is_none() && has_colour(&config));
-    }
-
-    #[test]
-    fn files_are_made_when_nothing_else_is_asked_for() {
-        let here = Surroundings::default();
-        let folder = |arguments| config(arguments, &here).unwrap().files.map(|files| files.folder);
-        assert_eq!(folder("-r /a/mail.pcap.gz"), Some("mail.flows".into()));
-        assert_eq!(folder("-r /a/trace.1"), Some("trace.1.flows".into()));
-        assert_eq!(folder("-r -"), Some("stdin.flows".into()));
-        assert_eq!(folder("-c -r mail.pcap"), None);
-        assert_eq!(folder("-c -r mail.pcap -o out"), Some("out".into()));
-        assert_eq!(folder("-FX -r mail.pcap"), None);
-    }
-
-    #[test]
-    fn what_is_read_is_not_written_over() {
-        let folder = tempfile::tempdir().unwrap();
-        let capture = folder.path().join("mail.pcap0");
-        std::fs::write(&capture, "").unwrap();
-        std::os::unix::fs::symlink(&capture, folder.path().join("link")).unwrap();
-        let over = |option: &str, output: &str| {
-            let arguments = format!(
-                "-r {} {option}{}/{output}",
-                capture.display(),
-                folder.path().display()
-            );
-            matches!(
-                config(&arguments, &Surroundings::default()),
-                Err(UsageError::OverInput(..))
-            )
-        };
-        assert!(over("-w ", "mail.pcap0"));
-        assert!(over("-w ", "link"));
-        assert!(over("-w ", "mail.pcap"), "the first of the numbered files");
-        assert!(over("--json=", "mail.pcap0"));
-        assert!(!over("-w ", "other.pcap"));
-    }
-
-    #[test]
-    fn two_outputs_can_t_share_stdout() {
-        let error = config("-c --json -r x", &Surroundings::default()).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "-c and --json can't both write to standard output"
-        );
-    }
 }

@@ -1,0 +1,45 @@
+//! What of the process's surroundings matters: terminals, locale, environment.
+
+use std::ffi::OsString;
+use std::io::IsTerminal;
+
+/// What of the surroundings matters.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// Processors that this process may use.
+    pub cores: usize,
+    /// stdout is a terminal.
+    pub stdout_terminal: bool,
+    /// How wide stdout's terminal is.
+    pub width: Option<usize>,
+    /// stderr is a terminal.
+    pub stderr_terminal: bool,
+    /// `NO_COLOR`.
+    pub no_color: Option<OsString>,
+    /// The locale's character set is UTF-8.
+    pub utf8: bool,
+    /// The time now, as a file name has it.
+    pub start: String,
+}
+
+impl Surroundings {
+    /// The surroundings of this process.
+    pub fn here() -> Self {
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+            .into_iter()
+            .filter_map(std::env::var_os)
+            .find(|value| !value.is_empty())
+            .unwrap_or_default()
+            .to_string_lossy()
+            .to_ascii_lowercase();
+        Self {
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            stdout_terminal: std::io::stdout().is_terminal(),
+            width: terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0)),
+            stderr_terminal: std::io::stderr().is_terminal(),
+            no_color: std::env::var_os("NO_COLOR"),
+            utf8: locale.contains("utf-8") || locale.contains("utf8"),
+            start: chrono::Utc::now().format("%Y%m%dT%H%M%SZ").to_string(),
+        }
+    }
+}
