@@ -4,6 +4,8 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
+use common::files::{Frame, PcapStyle, pcap};
+use common::packets::Talk;
 use common::{flowdump, run};
 
 fn capture(name: &str) -> PathBuf {
@@ -363,4 +365,54 @@ fn names_are_tcpflow_s_byte_for_byte() {
             assert!(ours == theirs, "{options:?} {name}: other bytes");
         }
     }
+}
+
+#[test]
+fn what_waits_for_its_line_end_is_shown_after_a_second_in_the_order_of_time() {
+    // Seconds, and what is said then: `first` comes back with less than a line, before the second is over.
+    let mut first = Talk::between("10.0.0.1:40001", "10.0.0.2:25");
+    first
+        .client(b"a")
+        .pause(0.1)
+        .client(b"b\r\nsaid at 0.1")
+        .pause(1.0);
+    let mut second = Talk::between("10.0.0.1:40002", "10.0.0.2:25");
+    second.handshake().pause(0.5).client(b"said at 0.5");
+    // Time goes on in others' packets.
+    let mut others = Talk::between("10.0.0.1:40003", "10.0.0.2:25");
+    others
+        .pause(1.05)
+        .server_acks()
+        .pause(1.0)
+        .server_acks()
+        .client(b"said at 2\r\n");
+    let mut segments = [first, second, others].map(|talk| talk.segments).concat();
+    segments.sort_by_key(|segment| segment.time);
+    let frames: Vec<_> = segments
+        .iter()
+        .map(|segment| Frame::new(segment.time, segment.frame()))
+        .collect();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("talk.pcap");
+    let style = PcapStyle {
+        big_endian: false,
+        nanoseconds: true,
+    };
+    std::fs::write(&file, pcap(&frames, style)).unwrap();
+    let shown = run(flowdump().args(["-q", "-c", "--color", "never", "-r"]).arg(file))
+        .ok()
+        .text();
+    let said: Vec<_> = shown
+        .lines()
+        .map(|line| line.split_once("  ").unwrap().1)
+        .collect();
+    assert_eq!(
+        said,
+        [
+            "ab",
+            "said at 0.1 [unfinished]",
+            "said at 0.5 [unfinished]",
+            "said at 2"
+        ]
+    );
 }
