@@ -298,7 +298,8 @@ impl<'c> Run<'c> {
                 }
                 // A live source empties itself first, and then says that it is at its end.
                 if !is_live && self.signals.stop.load(Ordering::Relaxed) {
-                    say(self.config, "stopped");
+                    eprintln!("flowdump: stopped before the end of the capture");
+                    self.failed = true;
                     return Ok(());
                 }
             }
@@ -346,6 +347,8 @@ impl<'c> Run<'c> {
     }
 
     fn finish(&mut self) -> Result<(), RunError> {
+        // Nothing more comes: what waits for time to pass is shown, in the order in which it would have been.
+        self.stages.sinks.tick(Timestamp::from_nanos(i64::MAX))?;
         let stages = &mut self.stages;
         self.flow
             .finish(&mut |connection, event| stages.event(connection, event))?;

@@ -96,18 +96,27 @@ impl Namer {
         })
     }
 
-    /// The name of a direction's file. `count` is how many files with this name there are already.
+    /// The name of a direction's file. Ours has no colons: every file system takes it. `count` is how many files with this name there are already.
     pub fn name(&self, connection: &Connection, direction: Direction, count: u32) -> String {
         let (from, to) = connection.endpoints(direction);
         let Some(template) = &self.template else {
-            let time = basic_iso(connection.first_time);
-            let name = format!(
-                "{time}_{}.{}-{}.{}",
-                address(from),
-                from.port,
-                address(to),
-                to.port
-            );
+            let mut name = basic_iso(connection.first_time);
+            name.reserve(64);
+            for (separator, endpoint) in [("_", from), ("-", to)] {
+                name.push_str(separator);
+                // Writing to a string can't fail.
+                let _ = match endpoint.address {
+                    IpAddr::V4(address) => write!(name, "{address}.{}", endpoint.port),
+                    IpAddr::V6(address) => {
+                        write!(
+                            name,
+                            "{}.{}",
+                            address.to_string().replace(':', "_"),
+                            endpoint.port
+                        )
+                    }
+                };
+            }
             return numbered(name, count);
         };
         let mut name = String::new();
@@ -129,11 +138,6 @@ pub fn numbered(name: String, count: u32) -> String {
     } else {
         format!("{name}~{count}")
     }
-}
-
-/// An address that every file system takes: no colons.
-fn address(endpoint: Endpoint) -> String {
-    endpoint.address.to_string().replace(':', "_")
 }
 
 fn letter_text(

@@ -125,6 +125,11 @@ impl Session {
         self.protocol.is_some() || PORTS.contains(&connection.server.port)
     }
 
+    /// Whether anything was said, in clear or not.
+    pub fn has_spoken(&self) -> bool {
+        self.protocol.is_some() || self.tls.is_some()
+    }
+
     /// How it ended, in a word or two.
     pub fn end(closing: &Closing) -> &'static str {
         let [client, server] = &closing.totals;

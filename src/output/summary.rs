@@ -271,7 +271,9 @@ impl<W: Write> Sink for Summary<W> {
                     .and_then(Option::take)
                     .unwrap_or_default();
                 if session.is_mail(connection) {
-                    self.totals.add(&session);
+                    if session.has_spoken() {
+                        self.totals.add(&session);
+                    }
                     if self.writer.is_some() {
                         self.row(connection, closing, &session);
                     }

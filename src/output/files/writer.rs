@@ -232,7 +232,13 @@ impl Writer {
         who: (&Connection, Direction),
         stream: &mut Stream,
     ) -> Result<(), Failure> {
-        let written = self.end(place, who, stream);
+        let mut written = Ok(());
+        if stream.gap > 0 && stream.ending.is_none() && !stream.files.is_empty() {
+            // What is missing at the end makes the file as long as the stream was: its last byte says so.
+            stream.gap -= 1;
+            written = self.append(place, who, stream, &[0]);
+        }
+        let written = written.and(self.end(place, who, stream));
         let buffer = std::mem::take(&mut stream.buffer);
         if buffer.capacity() > 0 && self.spare.len() < SPARE {
             self.spare.push(buffer);
