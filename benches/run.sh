@@ -3,7 +3,7 @@
 # docs/benchmarks.md. A stream with a wrong byte fails the run.
 #
 #   SCALE=small|full   size of the captures (default full: 1 GB, a million connections, five million SYNs)
-#   ONLY='bulk mail'   only these parts (bulk mail swarm synflood lossy console memory linear); docs stay
+#   ONLY='bulk mail'   only these parts (bulk mail swarm synflood lossy console memory linear live); docs stay
 #   MEMORY_FS=/dev/shm where output goes: what is measured is programs, not a disk
 #   FLOWDUMP=…         another binary
 set -euo pipefail
@@ -216,6 +216,19 @@ if part linear; then
         awk -F'\t' -v name=$name '{ wall[NR] = $2 }
             END { printf "| %s | %.3f s | %.3f s | %.2f |\n", name, wall[1], wall[2], wall[2] / wall[1] }' "$rows" >>"$DOC"
     done
+fi
+
+if part live; then
+    say "" "## Live" ""
+    if [ "$(id -u)" = 0 ] && have tcpdump && have tcpflow; then
+        say "Eight connections over a cable between two network namespaces, sender, receiver and program on this" \
+            "machine's processors (\`tests/lab/load.sh\`): packets dropped, by the kernel + by flowdump, and bytes" \
+            "of the stream that are missing in the files." ""
+        tests/lab/load.sh "$FLOWDUMP" 300000000 500 1000 2000 >"$WORK/live.txt" || failed=1
+        cat "$WORK/live.txt" >>"$DOC"
+    else
+        say "Skipped: needs root, tcpdump and tcpflow."
+    fi
 fi
 
 if [ -z "$ONLY" ]; then

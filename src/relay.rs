@@ -19,7 +19,7 @@ use crate::tls::TlsEvent;
 const BATCHES: usize = 4;
 
 /// A batch goes when it holds so many bytes of streams …
-const BYTES: usize = 256 << 10;
+const BYTES: usize = 64 << 10;
 
 /// … or so many events.
 const EVENTS: usize = 4096;

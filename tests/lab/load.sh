@@ -4,8 +4,9 @@
 #
 #   sudo tests/lab/load.sh FLOWDUMP [BYTES] [RATE…]    rates in Mbit/s, 0 = as fast as it goes (default 200 1000 0)
 #
-# Prints a table: tool, rate asked for and reached, packets dropped as the tool says, bytes that its files lack.
-# At the end latency from packet to line. Exit 1 if flowdump lost a byte without saying so.
+# Prints a table, in Markdown: tool, rate asked for and reached, packets dropped as the tool says (by the kernel + by
+# itself), bytes that its files lack. At the end latency from packet to line. Exit 1 if flowdump lost a byte without
+# saying so.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 flowdump=$(realpath "${1:?the flowdump to measure}")
@@ -49,10 +50,11 @@ real_bytes() { # of the files with the client's stream, without the zeros that s
 }
 
 row() { # NAME RATE DROPPED LACKING
-    printf '%-18s %6s %8.0f %10s %12s\n' "$1" "$2" "$(awk "BEGIN { print $sent * 8 / $seconds / 1e6 }")" "$3" "$4"
+    printf '| %-16s | %6s | %8.0f | %10s | %12s |\n' "\`$1\`" "$2" "$(awk "BEGIN { print $sent * 8 / $seconds / 1e6 }")" "$3" "$4"
 }
 
-printf '%-18s %6s %8s %10s %12s\n' tool Mbit/s reached dropped "bytes lacking"
+printf '| %-16s | %6s | %8s | %10s | %12s |\n' program Mbit/s reached dropped "bytes lacking" \
+    --- ---: ---: ---: ---:
 for rate in "${rates[@]}"; do
     run tcpdump "$rate" "listening on" tcpdump -Z root -n -i e0 -B 65536 -w packets.pcap "tcp port $port"
     row "tcpdump -w" "$rate" "$(sed -n 's/ packets* dropped by kernel//p' "$DIR/stderr")" -
@@ -75,6 +77,6 @@ for rate in "${rates[@]}"; do
 done
 
 echo
-echo "packet to line, through a pipe:"
+printf 'From a packet to its line, through a pipe: '
 on_server python3 "$here/load.py" latency 5 2600 -- "$flowdump" -i lo -c --color never "tcp port 2600" 2>/dev/null
 exit $silent

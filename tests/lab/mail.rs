@@ -25,8 +25,9 @@ impl Lab {
             eprintln!("skipped: {test}: {tool} is not installed (make test-deps)");
             return None;
         }
-        if !nix::unistd::geteuid().is_root() {
-            eprintln!("skipped: {test}: needs root");
+        let allowed = Command::new("unshare").args(["-n", "-m", "true"]).output();
+        if !nix::unistd::geteuid().is_root() || !allowed.is_ok_and(|ran| ran.status.success()) {
+            eprintln!("skipped: {test}: needs root, for network namespaces");
             return None;
         }
         let number = LABS.fetch_add(1, Ordering::Relaxed);

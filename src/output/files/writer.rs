@@ -12,7 +12,7 @@ use crate::output::name::{Namer, numbered};
 use crate::output::store::{Store, write_at};
 
 /// Bytes of a stream that are gathered before they are written.
-const PIECE: usize = 256 << 10;
+const PIECE: usize = 128 << 10;
 
 /// Zeros of a gap up to this are written; beyond it the file gets a hole.
 const WRITTEN_ZEROS: u64 = 4096;
