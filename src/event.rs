@@ -28,6 +28,24 @@ impl Direction {
         }
     }
 
+    /// This direction's of two, the client's first.
+    pub const fn of<T>(self, both: &[T; 2]) -> &T {
+        let [client, server] = both;
+        match self {
+            Self::ToServer => client,
+            Self::ToClient => server,
+        }
+    }
+
+    /// The same, to work on.
+    pub const fn of_mut<T>(self, both: &mut [T; 2]) -> &mut T {
+        let [client, server] = both;
+        match self {
+            Self::ToServer => client,
+            Self::ToClient => server,
+        }
+    }
+
     /// 0 for client → server, 1 for server → client: for arrays of two.
     pub const fn index(self) -> usize {
         self as usize

@@ -78,11 +78,7 @@ impl Core {
     }
 
     pub(crate) fn line(&mut self, direction: Direction) -> &mut Line {
-        let [client, server] = &mut self.lines;
-        match direction {
-            Direction::ToServer => client,
-            Direction::ToClient => server,
-        }
+        direction.of_mut(&mut self.lines)
     }
 
     /// Notes who has spoken.

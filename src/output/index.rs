@@ -156,11 +156,7 @@ impl Gathered {
     }
 
     fn side(&mut self, direction: Direction) -> &mut Ranges {
-        let [client, server] = &mut self.directions;
-        match direction {
-            Direction::ToServer => client,
-            Direction::ToClient => server,
-        }
+        direction.of_mut(&mut self.directions)
     }
 
     fn mail_event(&mut self, event: &MailEvent) {

@@ -75,19 +75,11 @@ impl Watch {
     }
 
     pub(super) fn stage(&mut self, direction: Direction) -> &mut Stage {
-        let [client, server] = &mut self.stages;
-        match direction {
-            Direction::ToServer => client,
-            Direction::ToClient => server,
-        }
+        direction.of_mut(&mut self.stages)
     }
 
     pub(super) fn hold(&mut self, direction: Direction) -> &mut Kept {
-        let [client, server] = &mut self.holds;
-        match direction {
-            Direction::ToServer => client,
-            Direction::ToClient => server,
-        }
+        direction.of_mut(&mut self.holds)
     }
 
     pub(super) fn data(

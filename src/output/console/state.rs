@@ -55,29 +55,17 @@ pub(super) struct State {
 impl State {
     /// The line that a direction is in.
     pub(super) fn line(&self, direction: Direction) -> &Line {
-        let [client, server] = &self.lines;
-        match direction {
-            Direction::ToServer => client,
-            Direction::ToClient => server,
-        }
+        direction.of(&self.lines)
     }
 
     /// The same, to work on.
     pub(super) fn line_mut(&mut self, direction: Direction) -> &mut Line {
-        let [client, server] = &mut self.lines;
-        match direction {
-            Direction::ToServer => client,
-            Direction::ToClient => server,
-        }
+        direction.of_mut(&mut self.lines)
     }
 
     /// Handshake records whose message is to come.
     pub(super) fn handshake_mut(&mut self, direction: Direction) -> &mut Option<(Timestamp, u64)> {
-        let [client, server] = &mut self.handshake;
-        match direction {
-            Direction::ToServer => client,
-            Direction::ToClient => server,
-        }
+        direction.of_mut(&mut self.handshake)
     }
 
     /// `SOURCE > DESTINATION`.

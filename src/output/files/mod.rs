@@ -74,11 +74,7 @@ struct State {
 
 impl State {
     fn stream_mut(&mut self, direction: Direction) -> &mut Stream {
-        let [client, server] = &mut self.streams;
-        match direction {
-            Direction::ToServer => client,
-            Direction::ToClient => server,
-        }
+        direction.of_mut(&mut self.streams)
     }
 }
 
@@ -189,11 +185,7 @@ impl Files {
             streams,
             ..
         } = state;
-        let [client, server] = streams;
-        let stream = match direction {
-            Direction::ToServer => client,
-            Direction::ToClient => server,
-        };
+        let stream = direction.of_mut(streams);
         if kind == Kind::Tls && self.options.split_tls && !std::mem::replace(&mut stream.tls, true) {
             stream.split(".tls");
         }
@@ -237,11 +229,7 @@ impl Files {
             streams,
             ..
         } = state;
-        let [client, server] = streams;
-        let stream = match direction {
-            Direction::ToServer => client,
-            Direction::ToClient => server,
-        };
+        let stream = direction.of_mut(streams);
         let Some(folder) = self.folders.get(*folder) else {
             return Ok(());
         };
