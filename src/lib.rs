@@ -10,6 +10,7 @@ pub mod config;
 pub mod decode;
 pub mod event;
 pub mod flow;
+pub mod lasting;
 pub mod limit;
 pub mod mail;
 pub mod output;

@@ -16,7 +16,8 @@ use crate::capture::{
 use crate::config::{Config, Input};
 use crate::decode::Decoder;
 use crate::event::{Connection, Event, Sink, SinkError};
-use crate::flow::FlowTable;
+use crate::flow::{FlowOptions, FlowTable};
+use crate::lasting::Lasting;
 use crate::limit::Limit;
 use crate::output::{Files, Totals};
 use crate::privileges::{self, PrivilegeError};
@@ -69,7 +70,8 @@ pub fn run(config: &Config) -> Result<bool, RunError> {
             let source = FileSource::open(paths)?;
             let filter = Filter::compile(&config.filter, source.link_types())?;
             let link_type = source.link_types().first().copied();
-            Run::new(config, &signals, filter, link_type, SNAPLEN)?.all(source, |_| None)
+            let lasting = source.lasting();
+            Run::new(config, &signals, filter, link_type, SNAPLEN, lasting)?.all(source, |_| None)
         }
         Input::Live(options) => {
             if LiveSource::must_wait(options) {
@@ -80,8 +82,15 @@ pub fn run(config: &Config) -> Result<bool, RunError> {
             let none = Filter::compile("", &[])?;
             let link_type = Some(source.link_type());
             say(config, &format!("capturing on {}", options.interface));
-            Run::new(config, &signals, none, link_type, options.snaplen)?
-                .all(source, |source| Some(source.stats()))
+            Run::new(
+                config,
+                &signals,
+                none,
+                link_type,
+                options.snaplen,
+                Lasting::default(),
+            )?
+            .all(source, |source| Some(source.stats()))
         }
     }
 }
@@ -149,6 +158,7 @@ impl<'c> Run<'c> {
         filter: Filter,
         link_type: Option<LinkType>,
         snaplen: u32,
+        lasting: Lasting,
     ) -> Result<Self, RunError> {
         let live = match &config.input {
             Input::Live(options) => Some(options),
@@ -165,7 +175,7 @@ impl<'c> Run<'c> {
                 .chain(&dropped.warning)
                 .for_each(|sentence| say(config, sentence));
         }
-        let sinks = Sinks::new(config)?;
+        let sinks = Sinks::new(config, &lasting)?;
         let writer = match &config.write {
             Some((path, options)) => Some(packet_writer(
                 path,
@@ -183,7 +193,8 @@ impl<'c> Run<'c> {
             }
         }
         let ends = if config.threads > 1 {
-            Ends::There(Relay::new(sinks).map_err(|error| RunError::System("a thread to write on", error))?)
+            let relay = Relay::new(sinks, lasting.clone());
+            Ends::There(relay.map_err(|error| RunError::System("a thread to write on", error))?)
         } else {
             Ends::Here(sinks)
         };
@@ -192,7 +203,10 @@ impl<'c> Run<'c> {
             signals,
             filter,
             decoder: Decoder::new(config.decode.clone()),
-            flow: FlowTable::new(config.flow.clone()),
+            flow: FlowTable::new(FlowOptions {
+                lasting,
+                ..config.flow.clone()
+            }),
             stages: Stages {
                 watchers: Watchers::new(),
                 limit: config.max_bytes.map(Limit::new),

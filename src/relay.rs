@@ -1,7 +1,8 @@
 //! Sinks on a thread of their own, so that reading and writing overlap.
 //!
-//! Events are copied into batches that go through a short channel, and come back empty. The sinks see the same
-//! events in the same order as without it: output is the same, byte for byte.
+//! Events go in batches through a short channel, and the batches come back empty. Of bytes that last only the
+//! place is told, others are copied. The sinks see the same events in the same order as without it: output is the
+//! same, byte for byte.
 
 use std::thread::JoinHandle;
 
@@ -10,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use crate::event::{
     Closing, Connection, Direction, EndHow, Event, GapReason, Kind, Sink, SinkError, TcpNote,
 };
+use crate::lasting::{Lasting, Place};
 use crate::mail::MailEvent;
 use crate::privileges;
 use crate::time::Timestamp;
@@ -18,8 +20,9 @@ use crate::tls::TlsEvent;
 /// Batches between the two threads.
 const BATCHES: usize = 4;
 
-/// A batch goes when it holds so many bytes of streams …
-const BYTES: usize = 64 << 10;
+/// A batch goes when it tells of so many bytes of streams: what the reader has just seen should still be in the
+/// processor's cache when it is written; …
+const BYTES: usize = 256 << 10;
 
 /// … or so many events.
 const EVENTS: usize = 4096;
@@ -28,13 +31,12 @@ const EVENTS: usize = 4096;
 #[derive(Debug)]
 enum Told {
     Opened(Box<Connection>),
-    /// The next `len` bytes of the batch.
     Data {
         direction: Direction,
         offset: u64,
         time: Timestamp,
         kind: Kind,
-        len: usize,
+        bytes: Bytes,
     },
     Gap {
         direction: Direction,
@@ -65,17 +67,27 @@ enum Told {
     Flush,
 }
 
+#[derive(Debug)]
+enum Bytes {
+    There(Place),
+    /// The next so many bytes of the batch.
+    Copied(usize),
+}
+
 /// Events on their way.
 #[derive(Debug, Default)]
 struct Batch {
     /// With the slot of their connection.
     told: Vec<(u32, Told)>,
-    bytes: Vec<u8>,
+    copied: Vec<u8>,
+    /// Bytes of streams that it tells of.
+    bytes: usize,
 }
 
 /// The near end: a sink that passes on what it is told.
 #[derive(Debug)]
 pub struct Relay<S> {
+    lasting: Lasting,
     batch: Batch,
     to_writer: Option<Sender<Batch>>,
     empty: Receiver<Batch>,
@@ -90,19 +102,21 @@ impl<S: Sink + Send + 'static> Relay<S> {
     ///
     /// # Errors
     /// What the system says.
-    pub fn new(sink: S) -> std::io::Result<Self> {
+    pub fn new(sink: S, lasting: Lasting) -> std::io::Result<Self> {
         let (to_writer, full) = bounded(BATCHES);
         let (to_reader, empty) = bounded(BATCHES + 2);
         let (complain, warnings) = unbounded();
+        let theirs = lasting.clone();
         let writer = std::thread::Builder::new()
             .name("write".to_owned())
             .spawn(move || {
                 // `--wait` keeps it in reserve, for the capture thread alone.
                 privileges::forget_capture();
-                writes(sink, &full, &to_reader, &complain)
+                writes(sink, &theirs, &full, &to_reader, &complain)
             })?;
         let (writer, to_writer) = (Some(writer), Some(to_writer));
         Ok(Self {
+            lasting,
             batch: Batch::default(),
             to_writer,
             empty,
@@ -120,7 +134,7 @@ impl<S: Sink + Send + 'static> Relay<S> {
 
     fn tell(&mut self, slot: u32, told: Told) -> Result<(), SinkError> {
         self.batch.told.push((slot, told));
-        if self.batch.told.len() >= EVENTS || self.batch.bytes.len() >= BYTES {
+        if self.batch.told.len() >= EVENTS || self.batch.bytes >= BYTES {
             self.send()
         } else {
             Ok(())
@@ -161,14 +175,20 @@ impl<S: Sink + Send + 'static> Sink for Relay<S> {
                 kind,
                 bytes,
             } => {
-                self.batch.bytes.extend_from_slice(bytes);
-                let len = bytes.len();
+                self.batch.bytes += bytes.len();
+                let bytes = self.lasting.place(bytes).map_or_else(
+                    || {
+                        self.batch.copied.extend_from_slice(bytes);
+                        Bytes::Copied(bytes.len())
+                    },
+                    Bytes::There,
+                );
                 Told::Data {
                     direction: *direction,
                     offset: *offset,
                     time: *time,
                     kind: *kind,
-                    len,
+                    bytes,
                 }
             }
             Event::Gap {
@@ -237,13 +257,14 @@ impl<S: Sink + Send + 'static> Sink for Relay<S> {
 /// The thread: until the near end is gone, or the sink fails.
 fn writes<S: Sink>(
     mut sink: S,
+    lasting: &Lasting,
     full: &Receiver<Batch>,
     empty: &Sender<Batch>,
     complain: &Sender<String>,
 ) -> (S, Result<(), SinkError>) {
     let mut connections = Vec::new();
     for mut batch in full {
-        let written = write(&mut sink, &mut connections, &batch);
+        let written = write(&mut sink, lasting, &mut connections, &batch);
         for warning in sink.take_warnings() {
             let _ = complain.send(warning);
         }
@@ -251,7 +272,8 @@ fn writes<S: Sink>(
             return (sink, written);
         }
         batch.told.clear();
-        batch.bytes.clear();
+        batch.copied.clear();
+        batch.bytes = 0;
         // The near end may have gone; then nobody needs it.
         let _ = empty.try_send(batch);
     }
@@ -260,10 +282,11 @@ fn writes<S: Sink>(
 
 fn write<S: Sink>(
     sink: &mut S,
+    lasting: &Lasting,
     connections: &mut Vec<Option<Box<Connection>>>,
     batch: &Batch,
 ) -> Result<(), SinkError> {
-    let mut rest = batch.bytes.as_slice();
+    let mut rest = batch.copied.as_slice();
     for (slot, told) in &batch.told {
         let slot = *slot as usize;
         match told {
@@ -297,10 +320,16 @@ fn write<S: Sink>(
                 offset,
                 time,
                 kind,
-                len,
+                bytes,
             } => {
-                let (bytes, after) = rest.split_at_checked(*len).unwrap_or_default();
-                rest = after;
+                let bytes = match bytes {
+                    Bytes::There(place) => lasting.bytes(*place),
+                    Bytes::Copied(len) => {
+                        let (bytes, after) = rest.split_at_checked(*len).unwrap_or_default();
+                        rest = after;
+                        bytes
+                    }
+                };
                 Event::Data {
                     direction: *direction,
                     offset: *offset,

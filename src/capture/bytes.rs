@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use memmap2::Mmap;
@@ -12,7 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// Bytes in sequence, looked at through a window.
 pub(super) enum Bytes {
-    Map { map: Mmap, at: usize },
+    Map { map: Arc<Mmap>, at: usize },
     Stream(Stream),
 }
 
@@ -98,6 +99,7 @@ impl Bytes {
         if compressed(&map) {
             return Self::stream(Box::new(file));
         }
+        let map = Arc::new(map);
         Ok(Self::Map { map, at: 0 })
     }
 
@@ -174,6 +176,14 @@ impl Bytes {
         match self {
             Self::Map { at, .. } => *at as u64,
             Self::Stream(stream) => stream.position,
+        }
+    }
+
+    /// The map, where it is one.
+    pub(super) fn map(&self) -> Option<Arc<Mmap>> {
+        match self {
+            Self::Map { map, .. } => Some(map.clone()),
+            Self::Stream(_) => None,
         }
     }
 

@@ -10,6 +10,7 @@ use std::time::Instant;
 use super::bytes::Bytes;
 use super::format::{Format, Item, Record};
 use super::{CaptureError, LinkType, Next, Packet, Source};
+use crate::lasting::Lasting;
 use crate::time::Timestamp;
 
 /// Files beyond this many are opened only when their turn comes: descriptors and maps are limited.
@@ -133,6 +134,15 @@ impl FileSource {
     /// Link types that the files' headers name.
     pub fn link_types(&self) -> &[LinkType] {
         &self.link_types
+    }
+
+    /// The maps of all files that are open at this moment, beyond their turn.
+    pub fn lasting(&self) -> Lasting {
+        let maps = self.waiting.iter().filter_map(|waiting| match waiting {
+            Waiting::Open(open) => open.bytes.map(),
+            Waiting::Closed(_) => None,
+        });
+        Lasting::new(maps.collect())
     }
 
     /// The file at hand, opened if its turn has just come.

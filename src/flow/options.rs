@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::lasting::Lasting;
+
 /// Bounds. Times are packet times.
 #[derive(Debug, Clone)]
 pub struct FlowOptions {
@@ -23,6 +25,8 @@ pub struct FlowOptions {
     pub gap_allowance: Duration,
     /// The same where the other side, whose acknowledgements would tell, is not in the capture.
     pub one_sided_allowance: Duration,
+    /// Where payloads may lie that need not be copied to be kept.
+    pub lasting: Lasting,
 }
 
 impl Default for FlowOptions {
@@ -37,6 +41,7 @@ impl Default for FlowOptions {
             start_hold: Duration::from_millis(50),
             gap_allowance: Duration::from_millis(20),
             one_sided_allowance: Duration::from_secs(2),
+            lasting: Lasting::default(),
         }
     }
 }

@@ -1,114 +1,163 @@
 //! The last bytes given out of a stream, kept so that a retransmission can be compared with them.
 //!
-//! Bounded and small, because every connection has two: what comes again later than [`KEPT`] bytes is
-//! compared by sample only (`recent.rs`), or not at all.
+//! Bounded and small, because every connection has two: what comes again later than [`KEPT`] bytes or [`PIECES`]
+//! pieces is compared by sample only (`recent.rs`), or not at all.
 
-/// So many of the last bytes are kept.
+use std::collections::VecDeque;
+
+use crate::lasting::{Lasting, Place};
+
+/// So many of the last bytes are kept …
 const KEPT: usize = 4096;
+
+/// … in so many pieces.
+const PIECES: usize = 64;
 
 /// The last bytes of one direction.
 #[derive(Debug, Default)]
 pub(super) struct Tail {
-    /// The byte at offset `o` is at `o % KEPT`, once it is full; before, in order.
-    ring: Vec<u8>,
-    /// Offset of the first byte that is kept, and behind the last one.
-    begin: u64,
-    end: u64,
+    /// In the stream's order, apart from one another where there was a gap.
+    pieces: VecDeque<Piece>,
+    /// Bytes in them that are copies.
+    copied: usize,
+}
+
+/// Bytes that were given out at once.
+#[derive(Debug)]
+struct Piece {
+    offset: u64,
+    bytes: Bytes,
+}
+
+#[derive(Debug)]
+enum Bytes {
+    Lasting(Place),
+    Copied(Vec<u8>),
+}
+
+impl Piece {
+    fn bytes<'a>(&'a self, lasting: &'a Lasting) -> &'a [u8] {
+        match &self.bytes {
+            Bytes::Lasting(place) => lasting.bytes(*place),
+            Bytes::Copied(bytes) => bytes,
+        }
+    }
+
+    fn end(&self) -> u64 {
+        self.offset
+            + match &self.bytes {
+                Bytes::Lasting(place) => place.len(),
+                Bytes::Copied(bytes) => bytes.len(),
+            } as u64
+    }
 }
 
 impl Tail {
     /// Memory accounted.
     pub(super) fn cost(&self) -> usize {
-        self.ring.capacity()
+        self.copied + self.pieces.capacity() * size_of::<Piece>()
     }
 
-    /// Takes bytes that were given out up to offset `end`. A jump (a gap) forgets what was before it.
-    pub(super) fn push(&mut self, bytes: &[u8], end: u64) {
-        let bytes = bytes.get(bytes.len().saturating_sub(KEPT)..).unwrap_or_default();
-        let start = end - bytes.len() as u64;
-        if self.end != start {
-            self.begin = start;
+    /// Takes bytes that were given out up to offset `end`; `place` is where they last.
+    pub(super) fn push(&mut self, bytes: &[u8], place: Option<Place>, end: u64) {
+        let mut spare = Vec::new();
+        let kept_from = end.saturating_sub(KEPT as u64);
+        while self.pieces.len() >= PIECES || self.pieces.front().is_some_and(|piece| piece.end() <= kept_from)
+        {
+            if let Some(Bytes::Copied(bytes)) = self.pieces.pop_front().map(|piece| piece.bytes) {
+                self.copied -= bytes.capacity();
+                spare = bytes;
+            }
         }
-        self.end = end;
-        self.begin = self.begin.max(end.saturating_sub(KEPT as u64));
-        let at = place(start);
-        let (head, rest) = bytes.split_at(bytes.len().min(KEPT - at));
-        self.write(at, head);
-        self.write(0, rest);
-    }
-
-    fn write(&mut self, at: usize, bytes: &[u8]) {
-        if self.ring.len() < at + bytes.len() {
-            self.ring.resize(at + bytes.len(), 0);
-        }
-        if let Some(place) = self.ring.get_mut(at..at + bytes.len()) {
-            place.copy_from_slice(bytes);
-        }
+        let last = bytes.get(bytes.len().saturating_sub(KEPT)..).unwrap_or_default();
+        let bytes = if let Some(place) = place {
+            Bytes::Lasting(place.last(KEPT as u32))
+        } else {
+            spare.clear();
+            spare.extend_from_slice(last);
+            self.copied += spare.capacity();
+            Bytes::Copied(spare)
+        };
+        let offset = end - last.len() as u64;
+        self.pieces.push_back(Piece { offset, bytes });
     }
 
     /// How many of `bytes`, which claim to lie at `offset`, differ from what was given out there, as a
     /// run from the first to the last difference: its offset and length.
-    pub(super) fn conflict(&self, offset: u64, bytes: &[u8]) -> Option<(u64, u64)> {
-        let mut from = offset.max(self.begin);
-        let to = (offset + bytes.len() as u64).min(self.end);
+    pub(super) fn conflict(&self, offset: u64, bytes: &[u8], lasting: &Lasting) -> Option<(u64, u64)> {
         let mut found: Option<(u64, u64)> = None;
-        while from < to {
-            let at = place(from);
-            let len = ((to - from) as usize).min(KEPT - at);
-            let ours = self.ring.get(at..at + len)?;
-            let theirs = bytes.get((from - offset) as usize..)?.get(..len)?;
+        for piece in &self.pieces {
+            let from = offset.max(piece.offset);
+            let to = (offset + bytes.len() as u64).min(piece.end());
+            let Some(len) = to.checked_sub(from).filter(|len| *len > 0) else {
+                continue;
+            };
+            let ours = piece.bytes(lasting).get((from - piece.offset) as usize..)?;
+            let theirs = bytes.get((from - offset) as usize..)?;
+            let (ours, theirs) = (ours.get(..len as usize)?, theirs.get(..len as usize)?);
             if ours != theirs {
                 let differs = |(one, other): (&u8, &u8)| one != other;
                 let first = from + ours.iter().zip(theirs).position(differs)? as u64;
                 let last = from + ours.iter().zip(theirs).rposition(differs)? as u64;
                 found = Some((found.map_or(first, |(first, _)| first), last));
             }
-            from += len as u64;
         }
         found.map(|(first, last)| (first, last - first + 1))
     }
 
     /// Whether all of a range is still here to be compared.
     pub(super) fn covers(&self, offset: u64, len: u64) -> bool {
-        self.begin <= offset && offset + len <= self.end
+        let end = offset + len;
+        let here = |piece: &Piece| piece.end().min(end).saturating_sub(piece.offset.max(offset));
+        self.pieces.iter().map(here).sum::<u64>() == len
     }
-}
-
-/// Where the byte at `offset` is kept.
-fn place(offset: u64) -> usize {
-    (offset % KEPT as u64) as usize
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_changed_byte_is_found_while_it_is_kept() {
-        let mut tail = Tail::default();
-        tail.push(&[b'a'; 3000], 3000);
-        tail.push(&[b'b'; 3000], 6000);
-        assert_eq!(tail.conflict(2999, b"ab"), None);
-        assert_eq!(tail.conflict(2998, b"aXb"), Some((2999, 1)));
-        assert_eq!(
-            tail.conflict(4090, b"bbbbbXbbbbX"),
-            Some((4095, 6)),
-            "over the ring's end"
-        );
-        assert_eq!(tail.conflict(5990, &[b'x'; 100]), Some((5990, 10)));
-        assert!(tail.covers(1904, 4096) && !tail.covers(1903, 4096));
-        tail.push(&[b'c'; 5000], 11000);
-        assert_eq!(tail.conflict(2998, b"XX"), None, "forgotten by now");
-        assert_eq!(tail.conflict(10_999, b"d"), Some((10_999, 1)));
+    fn push(tail: &mut Tail, bytes: &[u8], end: u64) {
+        tail.push(bytes, None, end);
+    }
+
+    fn conflict(tail: &Tail, offset: u64, bytes: &[u8]) -> Option<(u64, u64)> {
+        tail.conflict(offset, bytes, &Lasting::default())
     }
 
     #[test]
-    fn a_gap_forgets_what_was_before_it() {
+    fn a_changed_byte_is_found_while_it_is_kept() {
         let mut tail = Tail::default();
-        tail.push(b"before", 6);
-        tail.push(b"behind", 106);
-        assert_eq!(tail.conflict(0, b"BEFORE"), None);
-        assert_eq!(tail.conflict(100, b"Behind"), Some((100, 1)));
-        assert!(!tail.covers(0, 6));
+        push(&mut tail, &[b'a'; 3000], 3000);
+        push(&mut tail, &[b'b'; 3000], 6000);
+        assert_eq!(conflict(&tail, 2999, b"ab"), None);
+        assert_eq!(conflict(&tail, 2998, b"aXb"), Some((2999, 1)));
+        assert_eq!(conflict(&tail, 2998, b"aXbbY"), Some((2999, 4)), "in two pieces");
+        assert_eq!(conflict(&tail, 5990, &[b'x'; 100]), Some((5990, 10)));
+        assert!(tail.covers(1904, 4096) && !tail.covers(2998, 3003));
+        assert!(tail.cost() < 2 * (5000 + PIECES * size_of::<Piece>()));
+        push(&mut tail, &[b'c'; 5000], 11000);
+        assert_eq!(conflict(&tail, 2998, b"XX"), None, "forgotten by now");
+        assert_eq!(conflict(&tail, 10_999, b"d"), Some((10_999, 1)));
+    }
+
+    #[test]
+    fn what_is_missing_is_not_compared() {
+        let mut tail = Tail::default();
+        push(&mut tail, b"before", 6);
+        push(&mut tail, b"behind", 106);
+        assert_eq!(conflict(&tail, 4, &[b'x'; 96]), Some((4, 2)));
+        assert_eq!(conflict(&tail, 100, b"Behind"), Some((100, 1)));
+        assert!(tail.covers(0, 6) && !tail.covers(0, 7) && tail.covers(102, 4));
+    }
+
+    #[test]
+    fn there_are_few_pieces() {
+        let mut tail = Tail::default();
+        for end in 1..=1000 {
+            push(&mut tail, b"x", end);
+        }
+        assert!(tail.covers(1000 - PIECES as u64, PIECES as u64));
+        assert!(!tail.covers(900, 100));
     }
 }

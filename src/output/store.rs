@@ -1,15 +1,19 @@
 //! The output folder: files are made in it and nowhere else, and never over another.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::{Mode, mkdirat};
+use nix::sys::uio::pwritev;
 
 use super::name::numbered;
+
+/// Slices that the system takes at once (IOV_MAX).
+pub const SLICES: usize = 1024;
 
 /// An output folder, held open: whoever moves or replaces it meanwhile changes nothing.
 #[derive(Debug)]
@@ -70,13 +74,13 @@ impl Store {
                 OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
             let mode = Mode::from_bits_truncate(0o640);
             let mut opened = openat(&self.folder, candidate, flags, mode);
-            if matches!(opened, Err(nix::errno::Errno::ENOENT)) && candidate.contains('/') {
+            if matches!(opened, Err(Errno::ENOENT)) && candidate.contains('/') {
                 self.make_folders(candidate)?;
                 opened = openat(&self.folder, candidate, flags, mode);
             }
             match opened {
                 Ok(file) => Ok(Some(File::from(file))),
-                Err(nix::errno::Errno::EEXIST) => Ok(None),
+                Err(Errno::EEXIST) => Ok(None),
                 Err(error) => Err(error.into()),
             }
         })
@@ -95,7 +99,7 @@ impl Store {
         for (end, _) in name.match_indices('/') {
             let folder = name.get(..end).unwrap_or_default();
             match mkdirat(&self.folder, folder, Mode::from_bits_truncate(0o750)) {
-                Ok(()) | Err(nix::errno::Errno::EEXIST) => {}
+                Ok(()) | Err(Errno::EEXIST) => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -128,12 +132,24 @@ pub fn first_free<T>(
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
-/// Writes all of `bytes` at `offset`.
+/// Writes all of `slices`, one behind the other, at `offset`.
 ///
 /// # Errors
 /// What the system says.
-pub fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-    file.write_all_at(bytes, offset)
+pub fn write_at(file: &File, mut slices: &mut [IoSlice<'_>], mut offset: u64) -> io::Result<()> {
+    while !slices.is_empty() {
+        let at = i64::try_from(offset).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        let now = slices.get(..SLICES).unwrap_or(slices);
+        let written = match pwritev(file, now, at) {
+            Err(Errno::EINTR) => continue,
+            Err(error) => return Err(error.into()),
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => written,
+        };
+        IoSlice::advance_slices(&mut slices, written);
+        offset += written as u64;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -146,7 +162,8 @@ mod tests {
         let store = Store::open(&folder.path().join("a/b")).unwrap();
         let name = |count| numbered("x".to_owned(), count);
         let (file, first) = store.create_file(name).unwrap();
-        write_at(&file, b"first", 0).unwrap();
+        let mut slices = [&b""[..], b"fi", b"", b"rst"].map(IoSlice::new);
+        write_at(&file, &mut slices, 0).unwrap();
         std::os::unix::fs::symlink("/dev/null", folder.path().join("a/b/x~1")).unwrap();
         let (_, second) = store.create_file(name).unwrap();
         assert_eq!((first.as_str(), second.as_str()), ("x", "x~2"));

@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use super::RunError;
 use crate::config::Config;
 use crate::event::{Connection, Event, Sink, SinkError};
+use crate::lasting::Lasting;
 use crate::output::{Console, Files, Json, Summary};
 use crate::relay::Relay;
 use crate::time::Timestamp;
@@ -69,7 +70,7 @@ pub(super) struct Sinks {
 
 impl Sinks {
     /// Makes what is written to.
-    pub(super) fn new(config: &Config) -> Result<Self, RunError> {
+    pub(super) fn new(config: &Config, lasting: &Lasting) -> Result<Self, RunError> {
         let standard_output = || {
             let owned = std::io::stdout().as_fd().try_clone_to_owned();
             owned
@@ -80,7 +81,10 @@ impl Sinks {
             Some(options) => Some(Console::new(standard_output()?, options.clone())),
             None => None,
         };
-        let files = config.files.clone().map(Files::new).transpose()?;
+        let files = config.files.clone();
+        let files = files
+            .map(|options| Files::new(options, lasting.clone()))
+            .transpose()?;
         let json = match &config.json {
             Some(path) if path.as_os_str() == "-" => {
                 Some(Json::new(standard_output()?, "standard output".to_owned()))

@@ -129,7 +129,7 @@ impl Stream {
         }
         if chunk.offset < self.next {
             let (old, new) = chunk.split(self.next - chunk.offset);
-            self.again(old, fingerprint, out)?;
+            self.again(old, fingerprint, options, out)?;
             chunk = new;
         }
         if chunk.len() == 0 {
@@ -139,7 +139,8 @@ impl Stream {
             return self.outside(chunk.len(), out);
         }
         if chunk.offset == self.next && self.held.first().is_none_or(|first| first >= chunk.end()) {
-            self.give(chunk.bytes, chunk.cut, segment.time, out)?;
+            let place = options.lasting.place(chunk.bytes);
+            self.give((chunk.bytes, place), chunk.cut, segment.time, out)?;
         } else {
             if chunk.offset > self.next {
                 self.totals.out_of_order += 1;
@@ -168,7 +169,8 @@ impl Stream {
         self.highest = self.highest.max(chunk.end());
         if self.held.is_empty() && self.acked == Some(chunk.offset) {
             self.settle(chunk.offset);
-            return self.give(chunk.bytes, chunk.cut, segment.time, out);
+            let place = options.lasting.place(chunk.bytes);
+            return self.give((chunk.bytes, place), chunk.cut, segment.time, out);
         }
         self.hold(chunk, segment, out)?;
         let run = self.held.first_run().map_or(0, |(count, _)| count);
@@ -208,6 +210,7 @@ impl Stream {
         &mut self,
         old: Chunk<'_>,
         fingerprint: &Fingerprint,
+        options: &FlowOptions,
         out: &mut Out<'_, '_>,
     ) -> Result<(), SinkError> {
         if old.len() == 0 {
@@ -215,7 +218,7 @@ impl Stream {
         }
         let start = self.start.unwrap_or(old.offset);
         self.retransmission(old.offset - start, old.len(), out)?;
-        if let Some((at, run)) = self.tail.conflict(old.offset, old.bytes) {
+        if let Some((at, run)) = self.tail.conflict(old.offset, old.bytes, &options.lasting) {
             self.conflict(at - start, run, out)?;
         } else if !self.tail.covers(old.offset, old.len()) && self.recent.differs(fingerprint) == Some(true) {
             self.conflict(old.offset - start, old.len(), out)?;

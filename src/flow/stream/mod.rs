@@ -19,6 +19,7 @@ use super::recent::{Fingerprint, Recent};
 use super::tail::Tail;
 use crate::decode::{Flags, Segment};
 use crate::event::{GapReason, SinkError, TcpNote, Totals};
+use crate::lasting::Place;
 use crate::time::Timestamp;
 
 /// Internal offset of the byte at `base`.
@@ -180,7 +181,7 @@ impl Stream {
     /// Gives out bytes at `next`, and what the snaplen cut behind them as a gap.
     fn give(
         &mut self,
-        bytes: &[u8],
+        (bytes, place): (&[u8], Option<Place>),
         cut: u32,
         time: Timestamp,
         out: &mut Out<'_, '_>,
@@ -192,7 +193,7 @@ impl Stream {
             self.next += bytes.len() as u64;
             self.highest = self.highest.max(self.next);
             self.totals.bytes += bytes.len() as u64;
-            self.tail.push(bytes, self.next);
+            self.tail.push(bytes, place, self.next);
             out.data(offset, time, bytes)?;
         }
         if cut > 0 {
@@ -204,7 +205,7 @@ impl Stream {
     /// Gives out what is held and has become due.
     fn drain(&mut self, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
         while let Some(piece) = self.held.take_at(self.next) {
-            self.give(&piece.bytes, piece.cut, piece.time, out)?;
+            self.give((&piece.bytes, None), piece.cut, piece.time, out)?;
         }
         if self.held.is_empty() {
             self.waiting = None;

@@ -5,6 +5,7 @@
 //! members, and go to it when they are over.
 
 mod folder;
+mod waiting;
 mod writer;
 
 use std::collections::VecDeque;
@@ -16,6 +17,7 @@ use super::index::Gathered;
 use super::name::Namer;
 use super::sync::Syncer;
 use crate::event::{Closing, Connection, Direction, Event, Kind, Sink, SinkError};
+use crate::lasting::Lasting;
 use crate::time::Timestamp;
 use folder::Folders;
 use writer::{Failure, Stream, Writer};
@@ -113,23 +115,22 @@ struct Trouble {
 }
 
 impl Files {
-    /// Makes or opens the folder, or makes the archive.
+    /// Makes or opens the folder, or makes the archive. Bytes in `lasting` are written from where they lie.
     ///
     /// # Errors
     /// [`SinkError::Io`] with the folder's name.
-    pub fn new(options: FilesOptions) -> Result<Self, SinkError> {
+    pub fn new(options: FilesOptions, lasting: Lasting) -> Result<Self, SinkError> {
         let folders = match options.archive {
             Some(format) => Folders::archive(&options.folder, format)?,
             None => Folders::new(&options.folder, options.named, options.rotation)?,
         };
-        let lasting = options.keep_going && options.archive.is_none();
-        let folder = lasting
+        let folder = (options.keep_going && options.archive.is_none())
             .then(|| std::fs::File::open(folders.path()).ok())
             .flatten();
         Ok(Self {
             folders,
             syncer: folder.map(|folder| Syncer::new(folder.into())),
-            writer: Writer::new(options.namer.clone(), options.open_files),
+            writer: Writer::new(options.namer.clone(), options.open_files, lasting),
             options,
             states: Vec::new(),
             due: VecDeque::new(),
@@ -237,7 +238,7 @@ impl Files {
         let written = if over {
             self.writer.finish(&mut folder.place, who, stream)
         } else {
-            self.writer.write(&mut folder.place, who, stream, &[])
+            self.writer.write(&mut folder.place, who, stream)
         };
         self.outcome(written)
     }

@@ -5,14 +5,13 @@ use std::fs::File;
 use std::io;
 
 use super::folder::Place;
+use super::waiting::Waiting;
 use crate::event::{Connection, Direction};
+use crate::lasting::Lasting;
 use crate::output::archive::{Archive, Spooled};
 use crate::output::index::FileEntry;
 use crate::output::name::{Namer, numbered};
 use crate::output::store::{Store, write_at};
-
-/// Bytes of a stream that are gathered before they are written.
-const PIECE: usize = 128 << 10;
 
 /// Zeros of a gap up to this are written; beyond it the file gets a hole.
 const WRITTEN_ZEROS: u64 = 4096;
@@ -35,11 +34,11 @@ pub(super) struct Stream {
     spooled: Option<Box<Spooled>>,
     /// Where the writer finds it open.
     stamp: u64,
-    /// Where in the current file `buffer` begins.
+    /// Where in the current file `waiting` begins.
     position: u64,
-    /// Where in the stream `buffer` begins.
+    /// Where in the stream `waiting` begins.
     offset: u64,
-    buffer: Vec<u8>,
+    waiting: Waiting,
     /// Missing bytes that stand before whatever comes next.
     gap: u64,
     /// It stands in the queue of streams to be written.
@@ -50,12 +49,13 @@ pub(super) struct Stream {
 #[derive(Debug)]
 pub(super) struct Writer {
     namer: Namer,
+    lasting: Lasting,
     /// Open files by the time of their last use.
     open: BTreeMap<u64, File>,
     most_open: usize,
     next_stamp: u64,
-    spare: Vec<Vec<u8>>,
-    /// Bytes of all streams that wait in memory.
+    spare: Vec<Waiting>,
+    /// Memory for what waits of all streams.
     pub(super) waiting: usize,
     /// Files made.
     pub(super) made: u64,
@@ -77,7 +77,7 @@ impl Stream {
 
     /// Whether bytes wait to be written.
     pub(super) fn waits(&self) -> bool {
-        !self.buffer.is_empty()
+        !self.waiting.is_empty()
     }
 
     /// What waited is behind us.
@@ -104,9 +104,10 @@ impl Stream {
 }
 
 impl Writer {
-    pub(super) fn new(namer: Namer, most_open: usize) -> Self {
+    pub(super) fn new(namer: Namer, most_open: usize, lasting: Lasting) -> Self {
         Self {
             namer,
+            lasting,
             open: BTreeMap::new(),
             most_open,
             next_stamp: 0,
@@ -146,8 +147,8 @@ impl Writer {
                 bytes: 0,
                 not_written: 0,
             });
-        } else if stream.gap > WRITTEN_ZEROS || stream.gap > 0 && stream.buffer.is_empty() {
-            written = self.write(place, (connection, direction), stream, &[]);
+        } else if stream.gap > WRITTEN_ZEROS || stream.gap > 0 && stream.waiting.is_empty() {
+            written = self.write(place, (connection, direction), stream);
             let at_start = stream.files.is_empty();
             if at_start {
                 self.begin(stream, connection, direction);
@@ -157,30 +158,35 @@ impl Writer {
             stream.gap = 0;
         } else if stream.gap > 0 {
             let zeros = usize::try_from(stream.gap).unwrap_or(0);
-            stream.buffer.resize(stream.buffer.len() + zeros, 0);
-            self.waiting += zeros;
+            self.add(stream, |waiting| waiting.zeros(zeros));
             stream.gap = 0;
         }
         if stream.files.is_empty() {
             self.begin(stream, connection, direction);
         }
-        if stream.buffer.len() + bytes.len() > PIECE {
-            let tail = if bytes.len() >= PIECE { bytes } else { &[] };
-            let now = self.write(place, (connection, direction), stream, tail);
+        if stream.waiting.is_full(bytes.len()) {
+            let now = self.write(place, (connection, direction), stream);
             written = written.and(now);
-            if !tail.is_empty() {
-                return written;
-            }
         }
-        if stream.buffer.capacity() == 0
+        if !stream.waiting.has_room()
             && bytes.len() > 512
             && let Some(spare) = self.spare.pop()
         {
-            stream.buffer = spare;
+            stream.waiting = spare;
         }
-        stream.buffer.extend_from_slice(bytes);
-        self.waiting += bytes.len();
+        // An archive's spool takes whole buffers.
+        let lasts = match place {
+            Place::Store(_) => self.lasting.place(bytes),
+            Place::Archive(_) => None,
+        };
+        self.add(stream, |waiting| waiting.push(bytes, lasts));
         written
+    }
+
+    fn add(&mut self, stream: &mut Stream, add: impl FnOnce(&mut Waiting)) {
+        let before = stream.waiting.memory();
+        add(&mut stream.waiting);
+        self.waiting += stream.waiting.memory() - before;
     }
 
     fn begin(&self, stream: &mut Stream, connection: &Connection, direction: Direction) {
@@ -193,35 +199,33 @@ impl Writer {
         });
     }
 
-    /// Writes what waits, and `tail` behind it.
+    /// Writes what waits.
     pub(super) fn write(
         &mut self,
         place: &mut Place,
         who: (&Connection, Direction),
         stream: &mut Stream,
-        tail: &[u8],
     ) -> Result<(), Failure> {
-        if stream.buffer.is_empty() && tail.is_empty() {
+        if stream.waiting.is_empty() {
             return Ok(());
         }
-        let mut buffer = std::mem::take(&mut stream.buffer);
-        self.waiting = self.waiting.saturating_sub(buffer.len());
-        let len = (buffer.len() + tail.len()) as u64;
+        let mut waiting = std::mem::take(&mut stream.waiting);
+        self.waiting = self.waiting.saturating_sub(waiting.memory());
+        let len = waiting.len() as u64;
         let written = match place {
             Place::Store(store) => self.file(store, who, stream).and_then(|file| {
-                write_at(&file, &buffer, stream.position)?;
-                write_at(&file, tail, stream.position + buffer.len() as u64)?;
+                write_at(&file, &mut waiting.slices(&self.lasting), stream.position)?;
                 self.keep(stream, file);
                 Ok(())
             }),
             Place::Archive(archive) => self.member(archive, who, stream).and_then(|()| {
                 let spooled = stream.spooled.get_or_insert_default();
-                archive.spool(spooled, stream.position, &[&buffer, tail])
+                archive.spool(spooled, stream.position, &[waiting.copied()])
             }),
         };
         stream.passed(len);
-        buffer.clear();
-        stream.buffer = buffer;
+        waiting.clear();
+        stream.waiting = waiting;
         stream.outcome(written, len)
     }
 
@@ -239,9 +243,9 @@ impl Writer {
             written = self.append(place, who, stream, &[0]);
         }
         let written = written.and(self.end(place, who, stream));
-        let buffer = std::mem::take(&mut stream.buffer);
-        if buffer.capacity() > 0 && self.spare.len() < SPARE {
-            self.spare.push(buffer);
+        let waiting = std::mem::take(&mut stream.waiting);
+        if waiting.has_room() && self.spare.len() < SPARE {
+            self.spare.push(waiting);
         }
         written
     }
@@ -254,7 +258,7 @@ impl Writer {
         stream: &mut Stream,
     ) -> Result<(), Failure> {
         let written = match place {
-            Place::Store(_) => self.write(place, who, stream, &[]),
+            Place::Store(_) => self.write(place, who, stream),
             Place::Archive(archive) => self.end_member(archive, who, stream),
         };
         self.close(stream);
@@ -268,19 +272,25 @@ impl Writer {
         who: (&Connection, Direction),
         stream: &mut Stream,
     ) -> Result<(), Failure> {
-        if stream.buffer.is_empty() && stream.spooled.is_none() {
+        if stream.waiting.is_empty() && stream.spooled.is_none() {
             return Ok(());
         }
-        let mut buffer = std::mem::take(&mut stream.buffer);
-        self.waiting = self.waiting.saturating_sub(buffer.len());
+        let mut waiting = std::mem::take(&mut stream.waiting);
+        self.waiting = self.waiting.saturating_sub(waiting.memory());
         let spooled = stream.spooled.take().unwrap_or_default();
         let written = self.member(archive, who, stream).and_then(|()| {
             let name = stream.files.last().map_or("", |entry| entry.name.as_str());
-            archive.add(name, who.0.first_time, *spooled, stream.position, &buffer)
+            archive.add(
+                name,
+                who.0.first_time,
+                *spooled,
+                stream.position,
+                waiting.copied(),
+            )
         });
-        stream.passed(buffer.len() as u64);
-        buffer.clear();
-        stream.buffer = buffer;
+        stream.passed(waiting.len() as u64);
+        waiting.clear();
+        stream.waiting = waiting;
         // All of it is in, or nothing.
         let missing = stream
             .files
