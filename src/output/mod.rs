@@ -3,6 +3,7 @@
 mod archive;
 mod clock;
 mod console;
+mod digits;
 mod escape;
 mod facts;
 mod files;

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use super::clock::{basic_iso, utc};
+use super::clock::{basic_iso_bytes, utc};
+use super::digits::{push_address, push_number};
 use crate::decode::Endpoint;
 use crate::event::{Connection, Direction};
 
@@ -100,23 +101,19 @@ impl Namer {
     pub fn name(&self, connection: &Connection, direction: Direction, count: u32) -> String {
         let (from, to) = connection.endpoints(direction);
         let Some(template) = &self.template else {
-            let mut name = basic_iso(connection.first_time);
-            name.reserve(64);
-            for (separator, endpoint) in [("_", from), ("-", to)] {
-                name.push_str(separator);
-                // Writing to a string can't fail.
-                let _ = match endpoint.address {
-                    IpAddr::V4(address) => write!(name, "{address}.{}", endpoint.port),
-                    IpAddr::V6(address) => {
-                        write!(
-                            name,
-                            "{}.{}",
-                            address.to_string().replace(':', "_"),
-                            endpoint.port
-                        )
-                    }
-                };
+            let mut name = Vec::with_capacity(80);
+            name.extend_from_slice(&basic_iso_bytes(connection.first_time));
+            for (separator, endpoint) in [(b'_', from), (b'-', to)] {
+                name.push(separator);
+                let address = name.len();
+                push_address(endpoint.address, &mut name);
+                for byte in name.iter_mut().skip(address).filter(|byte| **byte == b':') {
+                    *byte = b'_';
+                }
+                name.push(b'.');
+                push_number(endpoint.port.into(), &mut name);
             }
+            let name = String::from_utf8(name).unwrap_or_default();
             return numbered(name, count);
         };
         let mut name = String::new();

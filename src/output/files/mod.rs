@@ -105,6 +105,8 @@ pub struct Files {
     trouble: Option<Trouble>,
     warnings: Vec<String>,
     now: Timestamp,
+    /// Of the index, made last.
+    line: Vec<u8>,
 }
 
 /// A disk that takes no more.
@@ -138,6 +140,7 @@ impl Files {
             trouble: None,
             warnings: Vec::new(),
             now: Timestamp::default(),
+            line: Vec::new(),
         })
     }
 
@@ -248,11 +251,12 @@ impl Files {
             self.write(&mut state, direction, true)?;
         }
         let [client, server] = &state.streams;
+        let files = [client.files.as_slice(), &server.files];
         let line = state
             .gathered
-            .line(&state.connection, closing, [&client.files, &server.files]);
-        let line = line.map_err(|error| SinkError::io("flows.jsonl", error.into()))?;
-        let written = self.folders.leave(state.folder, &line);
+            .line(&state.connection, closing, files, &mut self.line);
+        line.map_err(|error| SinkError::io("flows.jsonl", error.into()))?;
+        let written = self.folders.leave(state.folder, &self.line);
         self.outcome(written)
     }
 

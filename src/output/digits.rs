@@ -1,0 +1,57 @@
+//! Numbers and addresses as text, without `fmt`: names and indexes have dozens of them for each connection.
+
+use std::io::Write;
+use std::net::IpAddr;
+
+/// Appends a number.
+pub fn push_number(number: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// Appends an address as `Display` has it.
+pub fn push_address(address: IpAddr, out: &mut Vec<u8>) {
+    match address {
+        IpAddr::V4(address) => {
+            let [first, rest @ ..] = address.octets();
+            push_octet(first, out);
+            for octet in rest {
+                out.push(b'.');
+                push_octet(octet, out);
+            }
+        }
+        IpAddr::V6(address) => {
+            // Writing to a vector can't fail.
+            let _ = write!(out, "{address}");
+        }
+    }
+}
+
+fn push_octet(octet: u8, out: &mut Vec<u8>) {
+    if octet >= 100 {
+        out.push(b'0' + octet / 100);
+    }
+    if octet >= 10 {
+        out.push(b'0' + octet / 10 % 10);
+    }
+    out.push(b'0' + octet % 10);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_as_display_has_them() {
+        for text in [
+            "0.0.0.9",
+            "10.77.100.255",
+            "::",
+            "2001:db8::1",
+            "::ffff:192.0.2.1",
+        ] {
+            let mut out = Vec::new();
+            push_address(text.parse().unwrap(), &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), text);
+        }
+    }
+}
