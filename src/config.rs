@@ -70,7 +70,7 @@ pub struct Config {
     pub duration: Option<Duration>,
     /// Become this user; `None` is who called sudo.
     pub user: Option<String>,
-    /// With more than one, what is found is written on a thread of its own.
+    /// One reads and, with more than one, the others write: several where only files are written.
     pub threads: usize,
     /// Errors only.
     pub quiet: bool,
@@ -197,7 +197,7 @@ impl Config {
             max_bytes: args.max_bytes,
             duration: args.duration,
             user: args.relinquish_privileges.clone(),
-            threads: args.threads.unwrap_or(here.cores),
+            threads: args.threads.unwrap_or((here.cores + 1).min(MOST_THREADS)),
             quiet: args.quiet,
             progress,
             input: if live {
@@ -208,6 +208,9 @@ impl Config {
         })
     }
 }
+
+/// One that reads can't keep more than four busy that write.
+const MOST_THREADS: usize = 5;
 
 /// Whether writing to `output`, or to one of the numbered files that `-w` makes of it, writes over `input`.
 fn is_over(output: &Path, input: &Path) -> bool {

@@ -19,13 +19,12 @@ use crate::event::{Connection, Event, Sink, SinkError};
 use crate::flow::{FlowOptions, FlowTable};
 use crate::lasting::Lasting;
 use crate::limit::Limit;
-use crate::output::{Files, Totals};
+use crate::output::Totals;
 use crate::privileges::{self, PrivilegeError};
-use crate::relay::Relay;
 use crate::signals::Signals;
 use crate::time::Timestamp;
 use crate::watch::Watchers;
-use sinks::{Ends, Sinks};
+use sinks::{Ends, Sinks, Streams};
 
 /// Signals, clocks and warnings are looked after once in so many packets.
 const LOOK_EVERY: u64 = 1024;
@@ -186,18 +185,13 @@ impl<'c> Run<'c> {
             None => None,
         };
         if live.is_some() {
-            let mut writable: Vec<PathBuf> = sinks.files.iter().map(Files::folder).collect();
+            let mut writable: Vec<PathBuf> = sinks.files.iter().map(Streams::folder).collect();
             writable.extend(config.write.iter().filter_map(|(path, _)| folder_of(path)));
             if let Some(note) = privileges::sandbox(&writable)? {
                 say(config, &note);
             }
         }
-        let ends = if config.threads > 1 {
-            let relay = Relay::new(sinks, lasting.clone());
-            Ends::There(relay.map_err(|error| RunError::System("a thread to write on", error))?)
-        } else {
-            Ends::Here(sinks)
-        };
+        let ends = Ends::start(sinks, config, lasting.clone())?;
         Ok(Self {
             config,
             signals,

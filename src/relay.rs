@@ -126,10 +126,15 @@ impl<S: Sink + Send + 'static> Relay<S> {
         })
     }
 
-    /// The sink, once [`Sink::finish`] has been called or the run has failed.
+    /// The sink, also if the run has failed.
     pub fn into_sink(mut self) -> Option<S> {
         let _ = self.join();
         self.sink.take()
+    }
+
+    /// The sink, once [`Sink::finish`] has been called.
+    pub fn sink(&self) -> Option<&S> {
+        self.sink.as_ref()
     }
 
     fn tell(&mut self, slot: u32, told: Told) -> Result<(), SinkError> {

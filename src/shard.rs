@@ -44,7 +44,8 @@ impl FromStr for Shard {
     }
 }
 
-fn hash(one: Endpoint, other: Endpoint) -> u64 {
+/// The same for both directions, on every machine and in every version.
+pub fn hash(one: Endpoint, other: Endpoint) -> u64 {
     let bytes = |endpoint: Endpoint| {
         let address = match endpoint.address {
             IpAddr::V4(address) => address.to_ipv6_mapped(),

@@ -306,25 +306,6 @@ fn folders_are_rotated_by_size_and_every_one_has_its_index() {
     );
 }
 
-#[test]
-fn output_is_the_same_on_one_thread_and_on_two() {
-    for name in [
-        "demo.pcap",
-        "smtp-lossy.pcap",
-        "smtp-letters.pcap",
-        "imap.pcap",
-        "smtp-bridge-any.pcap",
-    ] {
-        let of = |threads| {
-            (
-                prefixed(name, &["--threads", threads]),
-                files(name, &["--threads", threads]),
-            )
-        };
-        assert!(of("1") == of("2"), "{name}");
-    }
-}
-
 /// tcpflow's names with the same letters and templates, and its bytes, where it gets them right.
 #[test]
 fn names_are_tcpflow_s_byte_for_byte() {

@@ -23,7 +23,7 @@ pub use archive::Format;
 pub use clock::{Clock, TimeStyle};
 pub use console::{Body, Console, ConsoleOptions, Show, TlsStyle};
 pub use escape::Unprintable;
-pub use files::{Files, FilesOptions, Rotation};
+pub use files::{Crew, Files, FilesOptions, Rotation};
 pub use json::Json;
 pub use name::{Namer, TemplateError};
 pub use palette::Palette;

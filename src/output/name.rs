@@ -97,6 +97,11 @@ impl Namer {
         })
     }
 
+    /// Whether different connections have different names, but for those with the same addresses.
+    pub fn is_unique(&self) -> bool {
+        self.template.is_none()
+    }
+
     /// The name of a direction's file. Ours has no colons: every file system takes it. `count` is how many files with this name there are already.
     pub fn name(&self, connection: &Connection, direction: Direction, count: u32) -> String {
         let (from, to) = connection.endpoints(direction);

@@ -1,13 +1,14 @@
-//! All sinks of a run, on the thread that reads or on one of their own.
+//! All sinks of a run, on the thread that reads or on others.
 
 use std::fs::File;
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 
 use super::RunError;
-use crate::config::Config;
+use crate::config::{Config, Input};
 use crate::event::{Connection, Event, Sink, SinkError};
 use crate::lasting::Lasting;
-use crate::output::{Console, Files, Json, Summary};
+use crate::output::{Console, Crew, Files, FilesOptions, Json, Summary};
 use crate::relay::Relay;
 use crate::time::Timestamp;
 
@@ -18,6 +19,17 @@ pub(super) enum Ends {
 }
 
 impl Ends {
+    /// Starts the threads that `config` asks for.
+    pub(super) fn start(sinks: Sinks, config: &Config, lasting: Lasting) -> Result<Self, RunError> {
+        // A crew has threads of its own, and what else there is takes little time.
+        if config.threads < 2 || matches!(sinks.files, Some(Streams::Crew(_))) {
+            return Ok(Self::Here(sinks));
+        }
+        let relay = Relay::new(sinks, lasting);
+        let relay = relay.map_err(|error| RunError::System("a thread to write on", error))?;
+        Ok(Self::There(relay))
+    }
+
     /// The sinks once the run is over.
     pub(super) fn into_sinks(self) -> Option<Sinks> {
         match self {
@@ -59,10 +71,53 @@ impl Sink for Ends {
     }
 }
 
+/// Streams as files, written on one thread or by several.
+pub(super) enum Streams {
+    Files(Box<Files>),
+    Crew(Crew),
+}
+
+impl Streams {
+    fn new(options: FilesOptions, config: &Config, lasting: &Lasting) -> Result<Self, SinkError> {
+        let writers = u8::try_from(config.threads.saturating_sub(1)).unwrap_or(u8::MAX);
+        // Events that others need, too, go to one thread for all.
+        let alone = config.console.is_none() && config.json.is_none();
+        let crew = writers > 1 && alone && matches!(config.input, Input::Files(_)) && Crew::can(&options);
+        if crew {
+            Crew::new(&options, lasting, writers).map(Self::Crew)
+        } else {
+            Files::new(options, lasting.clone()).map(|files| Self::Files(Box::new(files)))
+        }
+    }
+
+    /// Where files go.
+    pub(super) fn folder(&self) -> PathBuf {
+        match self {
+            Self::Files(files) => files.folder(),
+            Self::Crew(crew) => crew.folder().to_owned(),
+        }
+    }
+
+    /// Files made, once all is over.
+    pub(super) fn made(&self) -> u64 {
+        match self {
+            Self::Files(files) => files.made(),
+            Self::Crew(crew) => crew.made(),
+        }
+    }
+
+    fn sink(&mut self) -> &mut dyn Sink {
+        match self {
+            Self::Files(files) => &mut **files,
+            Self::Crew(crew) => crew,
+        }
+    }
+}
+
 /// Where everything ends.
 pub(super) struct Sinks {
     pub(super) console: Option<Console<File>>,
-    pub(super) files: Option<Files>,
+    pub(super) files: Option<Streams>,
     pub(super) json: Option<Json<File>>,
     /// Behind the console: at the end of a file the table stands below the conversation.
     pub(super) summary: Summary<File>,
@@ -83,7 +138,7 @@ impl Sinks {
         };
         let files = config.files.clone();
         let files = files
-            .map(|options| Files::new(options, lasting.clone()))
+            .map(|options| Streams::new(options, config, lasting))
             .transpose()?;
         let json = match &config.json {
             Some(path) if path.as_os_str() == "-" => {
@@ -115,7 +170,7 @@ impl Sinks {
             act(console)?;
         }
         if let Some(files) = &mut self.files {
-            act(files)?;
+            act(files.sink())?;
         }
         if let Some(json) = &mut self.json {
             act(json)?;
@@ -138,7 +193,9 @@ impl Sink for Sinks {
     }
 
     fn take_warnings(&mut self) -> Vec<String> {
-        self.files.as_mut().map_or_else(Vec::new, Files::take_warnings)
+        self.files
+            .as_mut()
+            .map_or_else(Vec::new, |files| files.sink().take_warnings())
     }
 
     /// All of them, whatever one says.

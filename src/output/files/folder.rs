@@ -1,12 +1,13 @@
 //! What streams go to, each with its index: one folder, a new one each day or so many bytes, or an archive.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Rotation;
+use super::lines::{Lines, Merge};
 use super::writer::Failure;
 use crate::event::SinkError;
 use crate::output::archive::{Archive, Format};
@@ -20,7 +21,7 @@ const INDEX: &str = "flows";
 /// Where streams are kept.
 #[derive(Debug)]
 pub(super) enum Place {
-    Store(Store),
+    Store(Arc<Store>),
     Archive(Box<Archive>),
 }
 
@@ -31,7 +32,7 @@ pub(super) struct Folder {
     /// Bytes of streams in it.
     pub(super) bytes: u64,
     /// An archive has an index of its own.
-    index: Option<BufWriter<File>>,
+    index: Option<Lines>,
     index_name: String,
     /// Since when lines wait in memory.
     waiting: Option<Timestamp>,
@@ -79,6 +80,28 @@ impl Folders {
             "flows.jsonl".to_owned(),
         );
         Ok(folders)
+    }
+
+    /// One folder for so many threads.
+    pub(super) fn shared(path: &Path, named: bool, threads: usize) -> Result<(Merge, Vec<Self>), SinkError> {
+        let mut first = Self::new(path, named, None)?;
+        let opened = first.current.and_then(|id| first.folders.remove(&id));
+        let Some((Place::Store(store), Some(index), index_name)) =
+            opened.map(|folder| (folder.place, folder.index, folder.index_name))
+        else {
+            return Err(SinkError::io(
+                path.display().to_string(),
+                io::ErrorKind::NotFound.into(),
+            ));
+        };
+        let (merge, lanes) = index.share(threads);
+        let one = |index| {
+            let mut folders = Self::none(&first.path, None);
+            let place = Place::Store(store.clone());
+            folders.insert(Timestamp::default(), place, Some(index), index_name.clone());
+            folders
+        };
+        Ok((merge, lanes.into_iter().map(one).collect()))
     }
 
     fn none(path: &Path, rotation: Option<Rotation>) -> Self {
@@ -137,8 +160,8 @@ impl Folders {
             })
             .map_err(|error| failed(&store.path().join("flows.jsonl"), error))?;
         let before = self.current;
-        let index = BufWriter::with_capacity(128 << 10, index);
-        let id = self.insert(time, Place::Store(store), Some(index), index_name);
+        let index = Lines::new(index);
+        let id = self.insert(time, Place::Store(Arc::new(store)), Some(index), index_name);
         if let Some(before) = before {
             self.release(before)
                 .map_err(|failure| SinkError::io(failure.name, failure.source))?;
@@ -147,13 +170,7 @@ impl Folders {
     }
 
     /// The folder that new connections go to from now on.
-    fn insert(
-        &mut self,
-        time: Timestamp,
-        place: Place,
-        index: Option<BufWriter<File>>,
-        index_name: String,
-    ) -> u32 {
+    fn insert(&mut self, time: Timestamp, place: Place, index: Option<Lines>, index_name: String) -> u32 {
         let id = self.next;
         self.next = self.next.wrapping_add(1);
         self.folders.insert(
@@ -185,7 +202,7 @@ impl Folders {
         folder.waiting.get_or_insert(self.now);
         let written = match (&mut folder.place, &mut folder.index) {
             (Place::Archive(archive), _) => archive.index(line),
-            (Place::Store(_), Some(index)) => index.write_all(line),
+            (Place::Store(_), Some(index)) => index.write(line),
             (Place::Store(_), None) => Ok(()),
         };
         let written = written.map_err(|error| folder.failure(error, line.len()));

@@ -4,7 +4,9 @@
 //! in large pieces. What waits in memory and how many files are open is bounded. With an archive streams are its
 //! members, and go to it when they are over.
 
+mod crew;
 mod folder;
+mod lines;
 mod waiting;
 mod writer;
 
@@ -19,7 +21,9 @@ use super::sync::Syncer;
 use crate::event::{Closing, Connection, Direction, Event, Kind, Sink, SinkError};
 use crate::lasting::Lasting;
 use crate::time::Timestamp;
+pub use crew::Crew;
 use folder::Folders;
+use lines::Merge;
 use writer::{Failure, Stream, Writer};
 
 /// Bytes of all streams that wait in memory at the most.
@@ -97,6 +101,7 @@ pub struct Files {
     /// Live, into a folder.
     syncer: Option<Syncer>,
     writer: Writer,
+    most_waiting: usize,
     /// By [`Connection::slot`].
     states: Vec<Option<Box<State>>>,
     due: VecDeque<Due>,
@@ -126,13 +131,33 @@ impl Files {
             Some(format) => Folders::archive(&options.folder, format)?,
             None => Folders::new(&options.folder, options.named, options.rotation)?,
         };
+        Ok(Self::of(folders, options, lasting, WAITING))
+    }
+
+    /// One folder for so many threads, one of these for each. The [`Merge`] is to be told the order of the index.
+    fn shared(
+        options: &FilesOptions,
+        lasting: &Lasting,
+        threads: usize,
+    ) -> Result<(Merge, Vec<Self>), SinkError> {
+        let (merge, folders) = Folders::shared(&options.folder, options.named, threads)?;
+        let options = FilesOptions {
+            open_files: (options.open_files / threads).max(1),
+            ..options.clone()
+        };
+        let one = |folders| Self::of(folders, options.clone(), lasting.clone(), WAITING / threads);
+        Ok((merge, folders.into_iter().map(one).collect()))
+    }
+
+    fn of(folders: Folders, options: FilesOptions, lasting: Lasting, most_waiting: usize) -> Self {
         let folder = (options.keep_going && options.archive.is_none())
             .then(|| std::fs::File::open(folders.path()).ok())
             .flatten();
-        Ok(Self {
+        Self {
             folders,
             syncer: folder.map(|folder| Syncer::new(folder.into())),
             writer: Writer::new(options.namer.clone(), options.open_files, lasting),
+            most_waiting,
             options,
             states: Vec::new(),
             due: VecDeque::new(),
@@ -141,7 +166,7 @@ impl Files {
             warnings: Vec::new(),
             now: Timestamp::default(),
             line: Vec::new(),
-        })
+        }
     }
 
     /// Where files go.
@@ -331,7 +356,7 @@ impl Sink for Files {
         };
         self.put(connection.slot, state);
         done?;
-        while self.writer.waiting > WAITING {
+        while self.writer.waiting > self.most_waiting {
             self.write_oldest()?;
         }
         Ok(())
