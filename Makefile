@@ -9,7 +9,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 BINARY   = target/release/flowdump
 SUDO     = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help demo test build install uninstall deps test-deps bench lint setcap completions clean
+.PHONY: help demo test build install uninstall deps test-deps bench instructions lint setcap completions clean
 
 help:
 	@echo "make demo      install what is missing, build, show a real capture"
@@ -18,6 +18,7 @@ help:
 	@echo "make install   program, man page, completions (PREFIX=$(PREFIX), DESTDIR)"
 	@echo "make setcap    let everyone who may run $(BINARY) capture without sudo"
 	@echo "make bench     side by side with cp, tcpflow and tshark"
+	@echo "make instructions  counts them for the hot path: 5 % more than benches/instructions.tsv fails"
 	@echo "make lint      fmt, clippy, licences"
 
 demo: build
@@ -49,6 +50,9 @@ lint:
 
 bench: build
 	benches/run.sh
+
+instructions: build test-deps
+	benches/instructions.sh
 
 completions: build
 	mkdir -p target/completions

@@ -160,6 +160,17 @@ fi
 if part swarm; then
     capture swarm swarm --connections $swarm
     files swarm "Files: $swarm connections of six packets" $slow_runs
+
+    # One archive instead of so many files: names and bytes are those of the files.
+    unzipped() {
+        "$@" -o "$OUT/o/a.zip"
+        unzip -q "$OUT/o/a.zip" -d "$OUT/o" && rm "$OUT/o/a.zip"
+    }
+    note="Peak memory, in all / without mapped files: $(peak $(fd swarm) -o "$OUT/o/a.zip")"
+    note+=". Streams: $(right swarm unzipped $(fd swarm))"
+    time_all "$runs" "flowdump to .zip" "$(fd swarm) -o $OUT/o/a.zip" "flowdump to .tar" "$(fd swarm) -o $OUT/o/a.tar"
+    if have tcpflow; then time_all "$slow_runs" "tcpflow to files" "$(tf swarm) -o $OUT/o"; fi
+    table "One archive: $swarm connections of six packets" "$note."
 fi
 
 if part console; then

@@ -56,6 +56,7 @@ if command -v apt-get >/dev/null 2>&1; then
         need unzip unzip
         need less less
         need parallel parallel
+        need valgrind valgrind
     fi
     [ -z "$missing$unpack" ] && exit 0
     echo "installing:$missing${unpack:+ exim (into target/)}"
