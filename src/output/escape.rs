@@ -3,6 +3,8 @@
 //! Control characters, escape sequences, and Unicode's bidi and invisible controls come out as text;
 //! valid UTF-8 stays as it is.
 
+use super::sheet::Sheet;
+
 /// What stands for a byte that can't be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Unprintable {
@@ -51,20 +53,17 @@ const fn hex(byte: u8) -> [u8; WIDEST] {
 }
 
 /// Appends `bytes` to `out`, made harmless. Tabs stay.
-pub fn escape(bytes: &[u8], how: Unprintable, out: &mut Vec<u8>) {
+pub fn escape(bytes: &[u8], how: Unprintable, out: &mut Sheet) {
     if is_plain(bytes) {
-        out.extend_from_slice(bytes);
+        out.put(bytes);
         return;
     }
     let table = match how {
         Unprintable::Escape => &ESCAPED,
         Unprintable::Dot => &DOTTED,
     };
-    // Room for the worst is made first and what is not used given back: a look at the length for each byte
-    // would cost more than all the rest.
-    let begin = out.len();
-    out.resize(begin + bytes.len() * WIDEST, 0);
-    let room = out.get_mut(begin..).unwrap_or_default();
+    // Room for the worst: a look at the length for each byte would cost more than all the rest.
+    let room = out.room(bytes.len() * WIDEST);
     let mut at = 0;
     let mut put = |text: u32, len: usize| {
         if let Some(place) = room.get_mut(at..at + WIDEST) {
@@ -104,7 +103,7 @@ pub fn escape(bytes: &[u8], how: Unprintable, out: &mut Vec<u8>) {
         put(entry as u32, (entry >> 32) as usize);
         rest = after;
     }
-    out.truncate(begin + at);
+    out.keep(at);
 }
 
 /// The character beyond ASCII that `bytes` begin with, if they begin with one.
@@ -118,11 +117,24 @@ fn leading_character(bytes: &[u8]) -> Option<char> {
     std::str::from_utf8(bytes.get(..width)?).ok()?.chars().next()
 }
 
+/// How many bytes the character beyond ASCII has that `bytes` begin with; none unless it can be shown as it is.
+#[inline]
+pub fn harmless_width(bytes: &[u8]) -> usize {
+    match *bytes {
+        // What begins like this is never escaped.
+        [0xc3..=0xcc | 0xce..=0xd7 | 0xd9..=0xdf, 0x80..=0xbf, ..] => 2,
+        [0xe4..=0xec | 0xee, 0x80..=0xbf, 0x80..=0xbf, ..] => 3,
+        _ => leading_character(bytes)
+            .filter(|character| is_harmless(*character))
+            .map_or(0, char::len_utf8),
+    }
+}
+
 /// The same as a string, for texts of ours that quote the wire.
 pub fn escaped(text: &str) -> String {
-    let mut out = Vec::with_capacity(text.len());
+    let mut out = Sheet::default();
     escape(text.as_bytes(), Unprintable::Escape, &mut out);
-    String::from_utf8_lossy(&out).into_owned()
+    String::from_utf8_lossy(out.as_slice()).into_owned()
 }
 
 /// Whether all bytes are printable ASCII or tabs. Without an early exit within a part, so that it is vectorised.
@@ -133,26 +145,10 @@ fn is_plain(bytes: &[u8]) -> bool {
         .all(|part| part.iter().fold(0, |any, byte| any | odd(byte)) == 0)
 }
 
-/// Whether lines can be shown as they are: valid UTF-8 in which nothing but line ends would be escaped.
-pub fn is_harmless_text(lines: &[u8]) -> bool {
-    let control = |byte: &u8| {
-        u8::from(*byte < 0x20)
-            & u8::from(*byte != b'\t')
-            & u8::from(*byte != b'\n')
-            & u8::from(*byte != b'\r')
-            | u8::from(*byte == 0x7f)
-    };
-    let mut beyond_ascii = false;
-    for part in lines.chunks(256) {
-        if part.iter().fold(0, |any, byte| any | control(byte)) != 0 {
-            return false;
-        }
-        beyond_ascii |= !part.is_ascii();
-    }
-    if !beyond_ascii {
-        return true;
-    }
-    let Ok(text) = simdutf8::basic::from_utf8(lines) else {
+/// Whether text can be shown as it is as far as it is beyond ASCII: valid UTF-8 in which no character but
+/// controls of ASCII would be escaped.
+pub fn is_harmless_beyond_ascii(text: &[u8]) -> bool {
+    let Ok(valid) = simdutf8::basic::from_utf8(text) else {
         return false;
     };
     // Each character that is escaped begins with one of these; of most texts none does.
@@ -160,17 +156,17 @@ pub fn is_harmless_text(lines: &[u8]) -> bool {
         let begins = [0xc2, 0xcd, 0xd8, 0xe1, 0xe2, 0xe3, 0xef, 0xf0, 0xf3];
         begins.iter().fold(0, |any, begin| any | u8::from(byte == begin))
     };
-    let suspicious = lines
+    let suspicious = text
         .chunks(256)
         .any(|part| part.iter().fold(0, |any, byte| any | suspect(byte)) != 0);
     !suspicious
-        || text
+        || valid
             .chars()
-            .all(|character| matches!(character, '\r' | '\n') || is_harmless(character))
+            .all(|character| character.is_ascii() || is_harmless(character))
 }
 
 /// Whether a character can neither harm a terminal nor mislead its reader.
-fn is_harmless(character: char) -> bool {
+pub fn is_harmless(character: char) -> bool {
     match character {
         '\t' => true,
         // C0, delete, C1 (which holds CSI as one character).
@@ -198,9 +194,9 @@ mod tests {
     use super::*;
 
     fn shown(bytes: &[u8], how: Unprintable) -> String {
-        let mut out = Vec::new();
+        let mut out = Sheet::default();
         escape(bytes, how, &mut out);
-        String::from_utf8(out).unwrap()
+        String::from_utf8(out.as_slice().to_vec()).unwrap()
     }
 
     #[test]
@@ -239,14 +235,16 @@ mod tests {
         for character in '\0'..=char::MAX {
             let mut bytes = [0; 4];
             let text = character.encode_utf8(&mut bytes).as_bytes();
-            let line_end = matches!(character, '\r' | '\n');
             assert_eq!(
-                is_harmless_text(text),
-                line_end || is_harmless(character),
+                is_harmless_beyond_ascii(text),
+                character.is_ascii() || is_harmless(character),
                 "{character:?}"
             );
+            let shown_as_it_is = !character.is_ascii() && is_harmless(character);
+            let width = if shown_as_it_is { text.len() } else { 0 };
+            assert_eq!(harmless_width(text), width, "{character:?}");
         }
-        assert!(!is_harmless_text(b"caf\xe9"));
+        assert!(!is_harmless_beyond_ascii(b"caf\xe9"));
     }
 
     proptest::proptest! {

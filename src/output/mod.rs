@@ -13,6 +13,7 @@ mod json;
 mod name;
 mod palette;
 mod session;
+mod sheet;
 mod store;
 mod summary;
 mod sync;

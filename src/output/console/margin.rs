@@ -4,15 +4,22 @@ use super::ConsoleOptions;
 use super::state::State;
 use crate::event::{Direction, Kind};
 use crate::output::clock::{Clock, TimeStyle};
+use crate::output::sheet::{SHORT, Sheet};
 use crate::time::Timestamp;
 
 /// What stands before and behind the text of a line, made once for all lines of a packet.
 #[derive(Debug, Default)]
 pub(super) struct Margin {
     made_for: Option<(u64, Direction, Timestamp, Kind)>,
-    /// Time and addresses, and the colour of the text.
-    pub(super) start: Vec<u8>,
-    pub(super) end: Vec<u8>,
+    /// What stands between two lines: the end of the one; time, addresses and the colour of the text of the other.
+    /// Behind it so much more that it can be copied as a short piece.
+    between: Vec<u8>,
+    /// How much of it is the end of the one.
+    end: usize,
+    /// How much of it is meant.
+    len: usize,
+    /// For pieces of text made elsewhere, on their way out.
+    pub(super) scratch: Vec<u8>,
 }
 
 impl Margin {
@@ -31,13 +38,26 @@ impl Margin {
             return;
         }
         self.made_for = wanted;
-        self.start.clear();
-        write_prefix(options, clock, state, direction, time, &mut self.start);
-        self.start
+        self.between.clear();
+        self.between.extend_from_slice(options.palette.end());
+        self.between.push(b'\n');
+        self.end = self.between.len();
+        write_prefix(options, clock, state, direction, time, &mut self.between);
+        self.between
             .extend_from_slice(options.palette.text(direction, kind));
-        self.end.clear();
-        self.end.extend_from_slice(options.palette.end());
-        self.end.push(b'\n');
+        self.len = self.between.len();
+        self.between.resize(self.len.max(SHORT), 0);
+    }
+
+    /// Time, addresses and the colour of the text.
+    pub(super) fn start(&self) -> &[u8] {
+        self.between.get(self.end..self.len).unwrap_or_default()
+    }
+
+    /// Ends a line and starts the next.
+    #[inline]
+    pub(super) fn put_between(&self, out: &mut Sheet) {
+        out.put_first(&self.between, self.len);
     }
 }
 

@@ -7,6 +7,7 @@ mod margin;
 mod page;
 mod remarks;
 mod state;
+mod whole;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use super::clock::{Clock, TimeStyle};
 use super::escape::Unprintable;
 use super::palette::Palette;
+use super::sheet::Sheet;
 use super::words;
 use crate::event::{Connection, Direction, EndHow, Event, Sink, SinkError, TcpNote};
 use crate::time::Timestamp;
@@ -105,7 +107,7 @@ pub struct Console<W> {
     /// By [`Connection::slot`].
     states: Vec<Option<Box<State>>>,
     due: BinaryHeap<Reverse<Due>>,
-    buffer: Vec<u8>,
+    buffer: Sheet,
     /// Since when something waits in the buffer, in packet time.
     waiting: Option<Timestamp>,
     /// Raw: whose bytes came last, and whether they ended a line.
@@ -122,7 +124,7 @@ impl<W: Write> Console<W> {
             options,
             states: Vec::new(),
             due: BinaryHeap::new(),
-            buffer: Vec::with_capacity(WRITE_AT * 2),
+            buffer: Sheet::with_capacity(WRITE_AT * 2),
             waiting: None,
             last: None,
             writer,
@@ -136,7 +138,7 @@ impl<W: Write> Console<W> {
         }
         let written = self
             .writer
-            .write_all(&self.buffer)
+            .write_all(self.buffer.as_slice())
             .and_then(|()| self.writer.flush());
         self.buffer.clear();
         written.map_err(|source| SinkError::io("standard output", source))

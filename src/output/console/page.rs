@@ -1,14 +1,15 @@
 //! Writes the lines of one connection.
 
-use memchr::{memchr, memchr2, memrchr};
+use memchr::{memchr, memrchr};
 
 use super::margin::{Margin, write_prefix};
 use super::state::{Line, State};
 use super::{Body, ConsoleOptions, Show, TlsStyle};
 use crate::event::{Direction, Kind};
 use crate::output::clock::{Clock, TimeStyle};
-use crate::output::escape::{Unprintable, escape, is_harmless_text};
+use crate::output::escape::{Unprintable, escape};
 use crate::output::hex;
+use crate::output::sheet::Sheet;
 use crate::time::Timestamp;
 
 /// A line that goes on for longer than this is shown in parts.
@@ -22,7 +23,7 @@ pub(super) struct Page<'a> {
     pub(super) options: &'a ConsoleOptions,
     pub(super) clock: &'a mut Clock,
     pub(super) margin: &'a mut Margin,
-    pub(super) out: &'a mut Vec<u8>,
+    pub(super) out: &'a mut Sheet,
 }
 
 impl Page<'_> {
@@ -50,9 +51,10 @@ impl Page<'_> {
                 let mut at = offset;
                 for row in bytes.chunks(hex::ROW) {
                     self.begin(state, direction, time);
-                    self.out
-                        .extend_from_slice(self.options.palette.text(direction, kind));
-                    hex::row(at, row, self.out);
+                    self.out.put(self.options.palette.text(direction, kind));
+                    self.margin.scratch.clear();
+                    hex::row(at, row, &mut self.margin.scratch);
+                    self.out.put(&self.margin.scratch);
                     self.end();
                     at += row.len() as u64;
                 }
@@ -72,14 +74,14 @@ impl Page<'_> {
     ) {
         if self.options.prefix && last.is_none_or(|(id, of, _)| (id, of) != (state.id, direction)) {
             if last.is_some_and(|(_, _, ended)| !ended) {
-                self.out.push(b'\n');
+                self.out.put(b"\n");
             }
             self.begin(state, direction, time);
         }
         let style = self.options.palette.text(direction, kind);
-        self.out.extend_from_slice(style);
-        self.out.extend_from_slice(bytes);
-        self.out.extend_from_slice(self.options.palette.end());
+        self.out.put(style);
+        self.out.put(bytes);
+        self.out.put(self.options.palette.end());
         *last = Some((state.id, direction, bytes.ends_with(b"\n")));
     }
 
@@ -95,22 +97,21 @@ impl Page<'_> {
             self.give_line(state, direction, false);
         }
         let whole = memrchr(b'\n', rest).map_or(0, |end| end + 1);
-        let (mut whole, unfinished) = rest.split_at(whole);
+        let (whole, unfinished) = rest.split_at(whole);
         let hides = kind == Kind::Secret && !self.options.secrets;
         let folds = kind == Kind::Body && self.options.body != Body::All;
         // The time since the line before is another for each line.
         let alike = self.options.time != TimeStyle::Delta;
-        if !whole.is_empty() && alike && !hides && !folds && is_harmless_text(whole) {
-            whole = self.harmless_lines(state, direction, time, kind, whole);
-        }
-        while let Some(end) = memchr(b'\n', whole) {
-            let (line, after) = whole.split_at(end + 1);
-            whole = after;
-            if hides {
-                self.extend(state, direction, time, kind, line);
-                self.give_line(state, direction, false);
-            } else {
-                self.line(state, direction, time, kind, line, false);
+        if alike && !hides && !folds && !whole.is_empty() {
+            self.whole_lines(state, direction, time, kind, rest, whole.len());
+        } else {
+            for line in whole.split_inclusive(|byte| *byte == b'\n') {
+                if hides {
+                    self.extend(state, direction, time, kind, line);
+                    self.give_line(state, direction, false);
+                } else {
+                    self.line(state, direction, time, kind, line, false);
+                }
             }
         }
         if !unfinished.is_empty() {
@@ -121,41 +122,21 @@ impl Page<'_> {
         }
     }
 
-    /// The hot path: lines that can be shown as they are. Returns what is left for the careful way: all from a
-    /// line on that has a bare CR.
-    fn harmless_lines<'b>(
-        &mut self,
-        state: &mut State,
-        direction: Direction,
-        time: Timestamp,
-        kind: Kind,
-        lines: &'b [u8],
-    ) -> &'b [u8] {
-        if kind != Kind::Body {
-            self.unfold(state, direction);
+    /// What a line says, made harmless.
+    pub(super) fn content(&mut self, line: &[u8]) {
+        let unprintable = self.unprintable();
+        let (content, bare) = match line {
+            [content @ .., b'\r', b'\n'] => (content, false),
+            [content @ .., b'\n'] => (content, true),
+            content => (content, false),
+        };
+        escape(content, unprintable, self.out);
+        if bare {
+            escape(b"\n", unprintable, self.out);
         }
-        self.margin
-            .fill(self.options, self.clock, state, direction, time, kind);
-        let mut rest = lines;
-        while let Some(end) = memchr2(b'\r', b'\n', rest) {
-            let (content, end) = rest.split_at(end);
-            let (after, bare) = match end {
-                [b'\r', b'\n', after @ ..] => (after, false),
-                [b'\n', after @ ..] => (after, true),
-                _ => break,
-            };
-            rest = after;
-            self.out.extend_from_slice(&self.margin.start);
-            self.out.extend_from_slice(content);
-            if bare {
-                escape(b"\n", self.unprintable(), self.out);
-            }
-            self.out.extend_from_slice(&self.margin.end);
-        }
-        rest
     }
 
-    fn unprintable(&self) -> Unprintable {
+    pub(super) fn unprintable(&self) -> Unprintable {
         match self.options.show {
             Show::Lines(unprintable) => unprintable,
             Show::Hex | Show::Raw => Unprintable::Escape,
@@ -240,23 +221,14 @@ impl Page<'_> {
         } else {
             self.unfold(state, direction);
         }
-        let unprintable = self.unprintable();
         self.margin
             .fill(self.options, self.clock, state, direction, time, kind);
-        self.out.extend_from_slice(&self.margin.start);
-        let (content, bare) = match line {
-            [content @ .., b'\r', b'\n'] => (content, false),
-            [content @ .., b'\n'] => (content, true),
-            content => (content, false),
-        };
-        escape(content, unprintable, self.out);
-        if bare {
-            escape(b"\n", unprintable, self.out);
-        }
+        self.out.put(self.margin.start());
+        self.content(line);
         if unfinished {
-            self.out.extend_from_slice(self.options.palette.end());
-            self.out.extend_from_slice(self.options.palette.own());
-            self.out.extend_from_slice(b" [unfinished]");
+            self.out.put(self.options.palette.end());
+            self.out.put(self.options.palette.own());
+            self.out.put(b" [unfinished]");
         }
         self.end();
     }
@@ -301,11 +273,14 @@ impl Page<'_> {
 
     /// Time and addresses.
     pub(super) fn begin(&mut self, state: &State, direction: Direction, time: Timestamp) {
-        write_prefix(self.options, self.clock, state, direction, time, self.out);
+        let text = &mut self.margin.scratch;
+        text.clear();
+        write_prefix(self.options, self.clock, state, direction, time, text);
+        self.out.put(text);
     }
 
     pub(super) fn end(&mut self) {
-        self.out.extend_from_slice(self.options.palette.end());
-        self.out.push(b'\n');
+        self.out.put(self.options.palette.end());
+        self.out.put(b"\n");
     }
 }

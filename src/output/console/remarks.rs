@@ -38,8 +38,8 @@ impl Page<'_> {
         }
         if text.bytes.is_empty() {
             self.begin(state, direction, time);
-            self.out.extend_from_slice(self.options.palette.own());
-            self.out.extend_from_slice(missing.as_bytes());
+            self.out.put(self.options.palette.own());
+            self.out.put(missing.as_bytes());
             self.end();
         } else {
             // It stands where it is missing.
@@ -125,10 +125,10 @@ impl Page<'_> {
         let time = words.time.unwrap_or(state.last);
         if words.weight == Weight::Warning {
             self.begin(state, words.direction, time);
-            self.out.extend_from_slice(self.options.palette.marker());
-            self.out.extend_from_slice(b"[warning: ");
-            self.out.extend_from_slice(words.text.as_bytes());
-            self.out.push(b']');
+            self.out.put(self.options.palette.marker());
+            self.out.put(b"[warning: ");
+            self.out.put(words.text.as_bytes());
+            self.out.put(b"]");
             self.end();
         } else {
             self.remark(state, words.direction, time, &words.text);
@@ -141,9 +141,8 @@ impl Page<'_> {
             return;
         }
         let rule = if self.options.unicode { "──" } else { "--" };
-        self.out.extend_from_slice(self.options.palette.marker());
-        self.out
-            .extend_from_slice(format!("{rule} {text} {rule}").as_bytes());
+        self.out.put(self.options.palette.marker());
+        self.out.put(format!("{rule} {text} {rule}").as_bytes());
         self.end();
     }
 
@@ -154,10 +153,10 @@ impl Page<'_> {
             return;
         }
         self.begin(state, direction, time);
-        self.out.extend_from_slice(self.options.palette.own());
-        self.out.push(b'[');
-        self.out.extend_from_slice(text.as_bytes());
-        self.out.push(b']');
+        self.out.put(self.options.palette.own());
+        self.out.put(b"[");
+        self.out.put(text.as_bytes());
+        self.out.put(b"]");
         self.end();
     }
 
