@@ -8,6 +8,8 @@ use super::lru::{Linked, Links};
 pub(super) struct Slab {
     entries: Vec<Option<Entry>>,
     free: Vec<u32>,
+    /// Slots without entry that may not be used again yet.
+    empty: usize,
 }
 
 // What is accounted for an entry is what its place takes.
@@ -33,14 +35,26 @@ impl Slab {
         (self.entries.len() - 1) as u32
     }
 
-    pub(super) fn remove(&mut self, slot: u32) -> Option<Entry> {
-        let entry = self.entries.get_mut(slot as usize)?.take()?;
+    /// Drops a slot's entry. The slot is used again once it is [released](Self::release).
+    pub(super) fn clear(&mut self, slot: u32) {
+        if let Some(place) = self
+            .entries
+            .get_mut(slot as usize)
+            .filter(|place| place.is_some())
+        {
+            *place = None;
+            self.empty += 1;
+        }
+    }
+
+    /// A cleared slot may be used again.
+    pub(super) fn release(&mut self, slot: u32) {
+        self.empty -= 1;
         self.free.push(slot);
-        Some(entry)
     }
 
     pub(super) fn len(&self) -> usize {
-        self.entries.len() - self.free.len()
+        self.entries.len() - self.free.len() - self.empty
     }
 
     /// All slots in use.

@@ -83,6 +83,36 @@ fn a_syn_flood_beyond_the_bound_is_evicted_and_the_conversation_is_not() {
 }
 
 #[test]
+fn an_address_that_was_forgotten_is_a_new_one_when_it_comes_back() {
+    const OPEN: usize = 100;
+    let options = FlowOptions {
+        max_connections: OPEN,
+        ..FlowOptions::default()
+    };
+    let talk = Talk::default().handshake().clone();
+    let mut spine = Spine::counting(options);
+    // What the table should know: the last hundred that were new to it.
+    let mut known = std::collections::VecDeque::new();
+    let mut forgotten = 0;
+    let mut random = 1_u32;
+    for _ in 0..20_000 {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let number = (random >> 16) % 300;
+        spine.segment(&syn(number, &talk).segment());
+        if !known.contains(&number) {
+            known.push_back(number);
+            if known.len() > OPEN {
+                known.pop_front();
+                forgotten += 1;
+            }
+        }
+    }
+    let stats = spine.stats();
+    assert_eq!((stats.open, stats.half_open_evicted), (OPEN as u64, forgotten));
+    assert_eq!(spine.finish().connections.len(), OPEN);
+}
+
+#[test]
 fn connections_beyond_the_bound_are_closed_and_said_to_be_evicted() {
     let options = FlowOptions {
         max_connections: 100,

@@ -48,6 +48,10 @@ impl FlowTable {
         self.next_id += 1;
         let slot = self.slab.insert(entry);
         self.memory += ENTRY_COST;
+        if self.index.len() == self.index.capacity() {
+            // It is about to be laid out anew, for which every slot in it has to have its entry.
+            self.clean_index();
+        }
         let (slab, hasher) = (&self.slab, &self.hasher);
         self.index.insert_unique(arrival.hash, slot, |slot| {
             slab.get(*slot).map_or(0, |entry| hash_of(hasher, &entry.ends))

@@ -42,7 +42,10 @@ pub struct FlowTable {
     options: FlowOptions,
     hasher: foldhash::quality::RandomState,
     sampler: foldhash::fast::FixedState,
+    /// Slots by the hash of their ends.
     index: HashTable<u32>,
+    /// With their hashes: slots without entry that are still in the index.
+    forgotten: Vec<(u64, u32)>,
     slab: Slab,
     lists: [List; 4],
     /// When streams want to be asked, with slot and connection id.
@@ -84,6 +87,7 @@ impl FlowTable {
             hasher: foldhash::quality::RandomState::default(),
             sampler: foldhash::fast::FixedState::default(),
             index: HashTable::new(),
+            forgotten: Vec::new(),
             slab: Slab::default(),
             lists: [List::default(); 4],
             deadlines: BinaryHeap::new(),
