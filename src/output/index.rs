@@ -239,10 +239,21 @@ impl Line<'_> {
         serde_json::to_writer(&mut *self.0, value)
     }
 
+    /// In our own names nothing needs an escape; a template's may.
+    fn name(&mut self, key: &str, name: &str) -> serde_json::Result<()> {
+        let escape = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
+        // To the end in any case: without a way out it takes many bytes at once.
+        if name.bytes().fold(false, |any, byte| any | escape(byte)) {
+            return self.value(key, name);
+        }
+        self.quoted(key, |out| out.extend_from_slice(name.as_bytes()));
+        Ok(())
+    }
+
     fn side(&mut self, ranges: &Ranges, totals: &Totals, files: &[FileEntry]) -> serde_json::Result<()> {
         self.text(r#""files":["#);
         for (at, file) in files.iter().enumerate() {
-            self.value(if at == 0 { r#"{"name":"# } else { r#",{"name":"# }, &file.name)?;
+            self.name(if at == 0 { r#"{"name":"# } else { r#",{"name":"# }, &file.name)?;
             self.number(r#","offset":"#, file.offset);
             self.number(r#","bytes":"#, file.bytes);
             if file.not_written > 0 {

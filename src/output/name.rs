@@ -112,8 +112,10 @@ impl Namer {
                 name.push(separator);
                 let address = name.len();
                 push_address(endpoint.address, &mut name);
-                for byte in name.iter_mut().skip(address).filter(|byte| **byte == b':') {
-                    *byte = b'_';
+                if endpoint.address.is_ipv6() {
+                    for byte in name.iter_mut().skip(address).filter(|byte| **byte == b':') {
+                        *byte = b'_';
+                    }
                 }
                 name.push(b'.');
                 push_number(endpoint.port.into(), &mut name);

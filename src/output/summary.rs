@@ -265,17 +265,16 @@ impl<W: Write> Sink for Summary<W> {
                 }
             }
             Event::Closed(closing) => {
-                let session = self
-                    .sessions
-                    .get_mut(slot)
-                    .and_then(Option::take)
-                    .unwrap_or_default();
+                let session = self.sessions.get_mut(slot).and_then(Option::take);
+                // Most connections have none: it is not put on the heap for them.
+                let none = Session::default();
+                let session = session.as_deref().unwrap_or(&none);
                 if session.is_mail(connection) {
                     if session.has_spoken() {
-                        self.totals.add(&session);
+                        self.totals.add(session);
                     }
                     if self.writer.is_some() {
-                        self.row(connection, closing, &session);
+                        self.row(connection, closing, session);
                     }
                 }
             }

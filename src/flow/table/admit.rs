@@ -5,7 +5,6 @@ use crate::decode::Flags;
 use crate::event::{ClientKnown, CloseReason, Emit, SinkError};
 use crate::flow::entry::{Active, ENTRY_COST, Entry, Phase, Sides, State, Syns};
 use crate::flow::lru::Links;
-use crate::flow::stream::Stream;
 
 /// Connections with the same ends at once, at the most.
 const NAMESAKES: usize = 64;
@@ -211,20 +210,20 @@ impl FlowTable {
         } else {
             arrival.side
         };
-        let mut streams = [Stream::default(), Stream::default()];
-        for (side, stream) in streams.iter_mut().enumerate() {
-            if let Some(isn) = entry.isn.get(side) {
-                stream.begin_from_table(isn, &syns);
-            }
-        }
-        entry.phase = Phase::Streams(Box::new(Active {
+        let mut active = Box::new(Active {
             identity: entry.identity(slot, known, speaker),
-            streams,
+            streams: Default::default(),
             deadline: None,
             reset: None,
             handshake: false,
             cost: Active::COST,
-        }));
+        });
+        for (side, stream) in active.streams.iter_mut().enumerate() {
+            if let Some(isn) = entry.isn.get(side) {
+                stream.begin_from_table(isn, &syns);
+            }
+        }
+        entry.phase = Phase::Streams(active);
         self.memory += Active::COST;
         self.relist(slot, State::Active);
     }

@@ -19,21 +19,24 @@ impl FlowTable {
             return Ok(());
         };
         let phase = std::mem::replace(&mut entry.phase, Phase::Tombstone(Sides::default()));
-        let (mut identity, totals, handshake) = match phase {
+        // Where they are: they are large, and connections many.
+        let (mut active, mut alone);
+        let (identity, totals, handshake) = match phase {
             Phase::Tombstone(_) => return Ok(()),
-            Phase::Streams(active) => {
+            Phase::Streams(streams) => {
+                active = streams;
                 let Active {
-                    mut identity,
-                    mut streams,
+                    identity,
+                    streams,
                     handshake,
                     cost,
                     ..
-                } = *active;
-                self.memory = self.memory.saturating_sub(cost);
+                } = &mut *active;
+                self.memory = self.memory.saturating_sub(*cost);
                 let mut ends = Sides::default();
                 for (side, stream) in streams.iter_mut().enumerate() {
                     let mut out = Out {
-                        identity: &mut identity,
+                        identity,
                         side,
                         time,
                         now,
@@ -52,13 +55,13 @@ impl FlowTable {
                     // All that was missing were bytes before a FIN.
                     reason = CloseReason::Fin;
                 }
-                let [zero, one] = streams.map(|stream| stream.totals);
+                let [zero, one] = streams;
                 let totals = if identity.client_side == 0 {
-                    [zero, one]
+                    [zero.totals, one.totals]
                 } else {
-                    [one, zero]
+                    [one.totals, zero.totals]
                 };
-                (identity, totals, handshake)
+                (identity, totals, *handshake)
             }
             Phase::HalfOpen(syns) => {
                 let speaker = usize::from(entry.isn.get(0).is_none());
@@ -69,13 +72,13 @@ impl FlowTable {
                     syn: true,
                     ..Totals::default()
                 };
-                let identity = entry.identity(slot, None, speaker);
-                (identity, [totals, Totals::default()], false)
+                alone = entry.identity(slot, None, speaker);
+                (&mut alone, [totals, Totals::default()], false)
             }
         };
         let last_time = entry.last_time;
         let mut out = Out {
-            identity: &mut identity,
+            identity,
             side: 0,
             time,
             now,
