@@ -1,6 +1,7 @@
 //! Sinks: each takes every event and writes what concerns it.
 
 mod archive;
+mod behind;
 mod clock;
 mod console;
 mod digits;
@@ -21,6 +22,7 @@ mod totals;
 mod words;
 
 pub use archive::Format;
+pub use behind::Behind;
 pub use clock::{Clock, TimeStyle};
 pub use console::{Body, Console, ConsoleOptions, Show, TlsStyle};
 pub use escape::Unprintable;

@@ -1,14 +1,16 @@
 //! All sinks of a run, on the thread that reads or on others.
 
 use std::fs::File;
+use std::io::Write;
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 
 use super::RunError;
 use crate::config::{Config, Input};
 use crate::event::{Connection, Event, Sink, SinkError};
 use crate::lasting::Lasting;
-use crate::output::{Console, Crew, Files, FilesOptions, Json, Summary};
+use crate::output::{Behind, Console, Crew, Files, FilesOptions, Json, Summary};
 use crate::relay::Relay;
 use crate::time::Timestamp;
 
@@ -114,9 +116,22 @@ impl Streams {
     }
 }
 
+/// What the console writes to. Copying into a file or a pipe takes the system longer than lines take us: a thread waits
+/// for it. Live, and for a terminal, nothing is to lie between.
+fn console_output(output: File, config: &Config) -> Result<Box<dyn Write + Send>, RunError> {
+    let failed = |error| RunError::System("standard output", error);
+    let kind = output.metadata().map_err(failed)?.file_type();
+    let takes_long = kind.is_file() || kind.is_fifo();
+    if config.threads > 2 && takes_long && matches!(config.input, Input::Files(_)) {
+        Ok(Box::new(Behind::new(output).map_err(failed)?))
+    } else {
+        Ok(Box::new(output))
+    }
+}
+
 /// Where everything ends.
 pub(super) struct Sinks {
-    pub(super) console: Option<Console<File>>,
+    pub(super) console: Option<Console<Box<dyn Write + Send>>>,
     pub(super) files: Option<Streams>,
     pub(super) json: Option<Json<File>>,
     /// Behind the console: at the end of a file the table stands below the conversation.
@@ -133,7 +148,10 @@ impl Sinks {
                 .map_err(|error| RunError::System("standard output", error))
         };
         let console = match &config.console {
-            Some(options) => Some(Console::new(standard_output()?, options.clone())),
+            Some(options) => Some(Console::new(
+                console_output(standard_output()?, config)?,
+                options.clone(),
+            )),
             None => None,
         };
         let files = config.files.clone();

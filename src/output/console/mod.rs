@@ -136,10 +136,7 @@ impl<W: Write> Console<W> {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        let written = self
-            .writer
-            .write_all(self.buffer.as_slice())
-            .and_then(|()| self.writer.flush());
+        let written = self.writer.write_all(self.buffer.as_slice());
         self.buffer.clear();
         written.map_err(|source| SinkError::io("standard output", source))
     }
@@ -339,6 +336,8 @@ impl<W: Write> Sink for Console<W> {
     }
 
     fn finish(&mut self) -> Result<(), SinkError> {
-        self.write_out()
+        let written = self.write_out();
+        let flushed = self.writer.flush();
+        written.and(flushed.map_err(|source| SinkError::io("standard output", source)))
     }
 }
