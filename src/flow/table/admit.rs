@@ -1,6 +1,6 @@
 //! Segments that begin a connection, or end one by beginning the next with the same addresses.
 
-use super::{Arrival, FlowTable, hash_of};
+use super::{Arrival, FlowTable};
 use crate::decode::Flags;
 use crate::event::{ClientKnown, CloseReason, Emit, SinkError};
 use crate::flow::entry::{Active, ENTRY_COST, Entry, Phase, Sides, State, Syns};
@@ -47,14 +47,7 @@ impl FlowTable {
         self.next_id += 1;
         let slot = self.slab.insert(entry);
         self.memory += ENTRY_COST;
-        if self.index.len() == self.index.capacity() {
-            // It is about to be laid out anew, for which every slot in it has to have its entry.
-            self.clean_index();
-        }
-        let (slab, hasher) = (&self.slab, &self.hasher);
-        self.index.insert_unique(arrival.hash, slot, |slot| {
-            slab.get(*slot).map_or(0, |entry| hash_of(hasher, &entry.ends))
-        });
+        self.index.insert(arrival.hash, slot);
         self.push(slot, State::HalfOpen);
         if lone_syn {
             return Ok(());
@@ -66,17 +59,17 @@ impl FlowTable {
     /// Makes room among connections with the same ends, in as many VLANs: each of them makes every look
     /// into the table longer.
     fn thin_out(&mut self, arrival: &Arrival<'_>, emit: &mut Emit<'_>) -> Result<(), SinkError> {
-        let same = |slot: &&u32| {
-            self.slab
-                .get(**slot)
-                .is_some_and(|entry| entry.ends == arrival.key)
-        };
-        let namesakes = self.index.iter_hash(arrival.hash).filter(same);
+        let namesakes = self
+            .index
+            .slots(arrival.hash)
+            .filter_map(|slot| Some((slot, self.slab.get(slot)?)))
+            .filter(|(_, entry)| entry.ends == arrival.key);
         if namesakes.clone().count() < NAMESAKES {
             return Ok(());
         }
-        let oldest = namesakes.min_by_key(|slot| self.slab.get(**slot).map(|entry| entry.touched));
-        oldest.copied().map_or(Ok(()), |slot| self.evict(slot, emit))
+        let oldest = namesakes.min_by_key(|(_, entry)| entry.touched);
+        let oldest = oldest.map(|(slot, _)| slot);
+        oldest.map_or(Ok(()), |slot| self.evict(slot, emit))
     }
 
     /// A segment of a connection that is in the table.
@@ -229,7 +222,7 @@ impl FlowTable {
     }
 
     /// A new connection is answered: older ones with its addresses, in its scope, are over.
-    fn supersede(&mut self, slot: u32, hash: u64, emit: &mut Emit<'_>) -> Result<(), SinkError> {
+    fn supersede(&mut self, slot: u32, hash: u32, emit: &mut Emit<'_>) -> Result<(), SinkError> {
         let Some(new) = self.slab.get(slot) else {
             return Ok(());
         };
@@ -241,8 +234,8 @@ impl FlowTable {
         };
         let older: Vec<(u32, CloseReason)> = self
             .index
-            .iter_hash(hash)
-            .filter_map(|other| Some((*other, self.slab.get(*other)?)))
+            .slots(hash)
+            .filter_map(|other| Some((other, self.slab.get(other)?)))
             .filter(|(_, entry)| entry.ends == new.ends && entry.id < new.id && same_path(entry))
             .filter_map(|(other, entry)| match entry.state {
                 State::Tombstone => None,

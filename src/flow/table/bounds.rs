@@ -14,10 +14,6 @@ use crate::time::Timestamp;
 /// How long a closed connection is remembered, to absorb late segments.
 const TOMBSTONE: Duration = Duration::from_secs(120);
 
-/// So many slots that were forgotten leave the index together: in a flood of SYNs each of them is a wait for
-/// memory, and waits of a short loop overlap.
-const FORGOTTEN: usize = 64;
-
 impl FlowTable {
     /// Does what is due at `now`, in the order in which it became due, so that a replay tells the same
     /// as the live capture did.
@@ -222,19 +218,6 @@ impl FlowTable {
         self.memory = self.memory.saturating_sub(cost);
         self.change_list(state, |list, slab| list.remove(slab, slot));
         self.slab.clear(slot);
-        self.forgotten.push((hash, slot));
-        if self.forgotten.len() == FORGOTTEN {
-            self.clean_index();
-        }
-    }
-
-    /// Takes out of the index what was forgotten.
-    pub(super) fn clean_index(&mut self) {
-        for (hash, slot) in self.forgotten.drain(..) {
-            if let Ok(place) = self.index.find_entry(hash, |other| *other == slot) {
-                place.remove();
-            }
-            self.slab.release(slot);
-        }
+        self.index.remove(hash, slot, &mut self.slab);
     }
 }

@@ -17,14 +17,13 @@
 mod admit;
 mod bounds;
 mod close;
+mod index;
 mod live;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::hash::{BuildHasher, Hasher};
 use std::net::IpAddr;
-
-use hashbrown::HashTable;
 
 use super::clock::Clock;
 use super::entry::{Entry, State};
@@ -35,6 +34,7 @@ use super::slab::Slab;
 use crate::decode::{Endpoint, Segment};
 use crate::event::{Emit, SinkError};
 use crate::time::Timestamp;
+use index::Index;
 
 /// The connection table.
 #[derive(Debug)]
@@ -42,10 +42,7 @@ pub struct FlowTable {
     options: FlowOptions,
     hasher: foldhash::quality::RandomState,
     sampler: foldhash::fast::FixedState,
-    /// Slots by the hash of their ends.
-    index: HashTable<u32>,
-    /// With their hashes: slots without entry that are still in the index.
-    forgotten: Vec<(u64, u32)>,
+    index: Index,
     slab: Slab,
     lists: [List; 4],
     /// When streams want to be asked, with slot and connection id.
@@ -73,7 +70,7 @@ struct Arrival<'a> {
     key: [Endpoint; 2],
     /// Which of the key's ends sent it.
     side: usize,
-    hash: u64,
+    hash: u32,
     fingerprint: Fingerprint,
     /// The table's time.
     now: Timestamp,
@@ -86,8 +83,7 @@ impl FlowTable {
             options,
             hasher: foldhash::quality::RandomState::default(),
             sampler: foldhash::fast::FixedState::default(),
-            index: HashTable::new(),
-            forgotten: Vec::new(),
+            index: Index::default(),
             slab: Slab::default(),
             lists: [List::default(); 4],
             deadlines: BinaryHeap::new(),
@@ -161,8 +157,8 @@ impl FlowTable {
         let mut copy = None;
         let mut candidates = self
             .index
-            .iter_hash(arrival.hash)
-            .filter_map(|slot| Some((*slot, self.slab.get(*slot)?)))
+            .slots(arrival.hash)
+            .filter_map(|slot| Some((slot, self.slab.get(slot)?)))
             .filter(|(_, entry)| entry.ends == arrival.key)
             .peekable();
         while let Some((slot, entry)) = candidates.next() {
@@ -196,7 +192,7 @@ impl FlowTable {
 
 /// A key's hash, seeded because the wire picks the keys; a few wide writes instead of the many that deriving
 /// makes.
-fn hash_of(hasher: &foldhash::quality::RandomState, key: &[Endpoint; 2]) -> u64 {
+fn hash_of(hasher: &foldhash::quality::RandomState, key: &[Endpoint; 2]) -> u32 {
     let mut state = hasher.build_hasher();
     for end in key {
         match end.address {
@@ -207,5 +203,5 @@ fn hash_of(hasher: &foldhash::quality::RandomState, key: &[Endpoint; 2]) -> u64 
             }
         }
     }
-    state.finish()
+    state.finish() as u32
 }
