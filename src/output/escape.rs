@@ -3,6 +3,7 @@
 //! Control characters, escape sequences, and Unicode's bidi and invisible controls come out as text;
 //! valid UTF-8 stays as it is.
 
+use super::marks::{BLOCK, flag_bits, marks};
 use super::sheet::Sheet;
 
 /// What stands for a byte that can't be shown.
@@ -18,14 +19,15 @@ pub enum Unprintable {
 /// The most that a byte becomes: `\x1b`, and `\u{e0001}` for four of them.
 const WIDEST: usize = 4;
 
-/// What each byte becomes on its own: four bytes of text, the first one lowest, and above them its length.
-type Table = [u64; 256];
+/// What each byte becomes on its own: four bytes of text, the first one lowest, and above them its length in bits.
+/// Then what each byte is as it is.
+type Table = [u64; 512];
 
 static ESCAPED: Table = table(Unprintable::Escape);
 static DOTTED: Table = table(Unprintable::Dot);
 
 const fn table(how: Unprintable) -> Table {
-    let mut table = [0; 256];
+    let mut table = [0; 512];
     let mut byte = 0;
     while byte < 256 {
         let character = byte as u8;
@@ -36,7 +38,8 @@ const fn table(how: Unprintable) -> Table {
             (b'\r', Unprintable::Escape) => ([b'\\', b'r', 0, 0], 2),
             (_, Unprintable::Escape) => (hex(character), 4),
         };
-        table[byte] = u32::from_le_bytes(text) as u64 | len << 32;
+        table[byte] = u32::from_le_bytes(text) as u64 | (len * 8) << 32;
+        table[byte + 256] = character as u64 | 8 << 32;
         byte += 1;
     }
     table
@@ -54,56 +57,174 @@ const fn hex(byte: u8) -> [u8; WIDEST] {
 
 /// Appends `bytes` to `out`, made harmless. Tabs stay.
 pub fn escape(bytes: &[u8], how: Unprintable, out: &mut Sheet) {
-    if is_plain(bytes) {
-        out.put(bytes);
-        return;
+    let (as_it_is, rest) = bytes.split_at(harmless_len(bytes));
+    out.put(as_it_is);
+    if !rest.is_empty() {
+        escape_each(rest, how, out);
     }
+}
+
+/// How many of the first bytes can be shown as they are.
+fn harmless_len(bytes: &[u8]) -> usize {
+    let mut new = 0;
+    let mut block = 0;
+    while block < bytes.len() {
+        let mut marks = marks(bytes.get(block..).unwrap_or_default(), false);
+        while marks != 0 {
+            let at = block + marks.trailing_zeros() as usize;
+            marks &= marks - 1;
+            if at < new {
+                continue;
+            }
+            match bytes.get(at..) {
+                Some([b'\t', ..]) => {}
+                Some(rest) if harmless_width(rest) > 0 => new = at + harmless_width(rest),
+                _ => return at,
+            }
+        }
+        block += BLOCK;
+    }
+    bytes.len()
+}
+
+/// The same for what is likely no text.
+fn escape_each(bytes: &[u8], how: Unprintable, out: &mut Sheet) {
     let table = match how {
         Unprintable::Escape => &ESCAPED,
         Unprintable::Dot => &DOTTED,
     };
     // Room for the worst: a look at the length for each byte would cost more than all the rest.
-    let room = out.room(bytes.len() * WIDEST);
-    let mut at = 0;
-    let mut put = |text: u32, len: usize| {
-        if let Some(place) = room.get_mut(at..at + WIDEST) {
+    let room = out.room((bytes.len() + 1) * WIDEST);
+    let mut filled = 0;
+    let mut put = |text: u64, len: usize| {
+        if let Some(place) = room.get_mut(filled..filled + 2 * WIDEST) {
             place.copy_from_slice(&text.to_le_bytes());
         }
-        at += len;
+        filled += len;
     };
-    let mut rest = bytes;
-    while let [first, after @ ..] = rest {
-        let next = after.first().copied().unwrap_or(0);
-        // One branch that is seldom taken, also in binary data.
-        let may_begin = (*first >= 0xc2) & (*first <= 0xf4) & (next & 0xc0 == 0x80);
-        if may_begin && let Some(character) = leading_character(rest) {
-            let width = character.len_utf8();
-            rest = rest.get(width..).unwrap_or_default();
+    let entry = |index: u16| table.get(usize::from(index & 511)).copied().unwrap_or(0);
+    let (text, bits) = (|entry: u64| entry & 0xffff_ffff, |entry: u64| entry >> 32);
+    let mut block = 0;
+    while block < bytes.len() {
+        let rest = bytes.get(block..).unwrap_or_default();
+        let Block {
+            entries,
+            mut characters,
+        } = Block::new(bytes, block);
+        let len = rest.len().min(BLOCK);
+        let mut done = 0;
+        loop {
+            let at = len.min(characters.trailing_zeros() as usize);
+            if let Some(entries) = entries.get(done..at) {
+                // Two at once: half as many places to be worked out.
+                let (pairs, last) = entries.as_chunks();
+                for [first, second] in pairs {
+                    let (first, second) = (entry(*first), entry(*second));
+                    let both = text(first) | text(second).wrapping_shl(bits(first) as u32);
+                    put(both, (bits(first) + bits(second)) as usize / 8);
+                }
+                for last in last {
+                    put(text(entry(*last)), bits(entry(*last)) as usize / 8);
+                }
+                done = at;
+            }
+            if at == len {
+                break;
+            }
+            characters &= characters - 1;
+            let Some(character) = leading_character(rest.get(at..).unwrap_or_default()) else {
+                continue;
+            };
+            done = at + character.len_utf8();
             if is_harmless(character) {
-                let mut text = [0; WIDEST];
+                let mut text = [0; 2 * WIDEST];
                 character.encode_utf8(&mut text);
-                put(u32::from_le_bytes(text), width);
+                put(u64::from_le_bytes(text), character.len_utf8());
             } else if how == Unprintable::Dot {
-                (0..width).for_each(|_| put(u32::from(b'.'), 1));
+                (at..done).for_each(|_| put(u64::from(b'.'), 1));
             } else {
-                for part in format!("\\u{{{:x}}}", u32::from(character))
-                    .as_bytes()
-                    .chunks(WIDEST)
-                {
+                let text = format!("\\u{{{:x}}}", u32::from(character));
+                for part in text.as_bytes().chunks(WIDEST) {
                     let text = part
                         .iter()
                         .rev()
-                        .fold(0, |text, byte| text << 8 | u32::from(*byte));
+                        .fold(0, |text, byte| text << 8 | u64::from(*byte));
                     put(text, part.len());
                 }
             }
-            continue;
         }
-        let entry = table.get(usize::from(*first)).copied().unwrap_or(0);
-        put(entry as u32, (entry >> 32) as usize);
-        rest = after;
+        // The last character may have gone on for longer.
+        block += done;
     }
-    out.keep(at);
+    out.keep(filled);
+}
+
+/// Some bytes and what becomes of them. In what is no text, every twentieth byte seems to begin a character, and
+/// a branch taken that seldom costs more than to work out for each byte whether it belongs to one.
+struct Block {
+    /// Of each byte, in a [`Table`].
+    entries: [u16; BLOCK],
+    /// Where a character may begin that is not shown as it is, or is longer than two bytes.
+    characters: u64,
+}
+
+impl Block {
+    /// The bytes from `begin` on.
+    fn new(bytes: &[u8], begin: usize) -> Self {
+        // With the byte before and two behind them.
+        const WINDOW: usize = BLOCK + 3;
+        let before = begin.checked_sub(1).and_then(|before| bytes.get(before..));
+        let padded: [u8; WINDOW];
+        let window = match before.and_then(<[u8]>::first_chunk::<WINDOW>) {
+            Some(window) => window,
+            None => {
+                padded = around(bytes, begin);
+                &padded
+            }
+        };
+        let continues = |byte: u8| u8::from((byte as i8) < -0x40);
+        let begins_two = |byte: u8| u8::from(byte.wrapping_sub(0xc2) < 0x1e);
+        let begins_more = |byte: u8| u8::from(byte.wrapping_sub(0xe0) < 0x15);
+        let suspect = |byte: u8| u8::from(byte == 0xc2) | u8::from(byte == 0xcd) | u8::from(byte == 0xd8);
+        let mut in_two = [0; BLOCK];
+        let mut flags = [0; BLOCK];
+        let (block, next, third) = (
+            window.iter().skip(1),
+            window.iter().skip(2),
+            window.iter().skip(3),
+        );
+        for ((((before, byte), next), third), (in_two, flag)) in window
+            .iter()
+            .zip(block.clone())
+            .zip(next)
+            .zip(third)
+            .zip(in_two.iter_mut().zip(&mut flags))
+        {
+            *in_two = begins_two(*before) & continues(*byte) | begins_two(*byte) & continues(*next);
+            *flag = (suspect(*byte) | begins_more(*byte) & continues(*third)) & continues(*next);
+        }
+        // In a loop of its own: vectors of wider elements take fewer.
+        let mut entries = [0; BLOCK];
+        for ((entry, byte), in_two) in entries.iter_mut().zip(block).zip(&in_two) {
+            *entry = u16::from(*byte) | u16::from(*in_two) << 8;
+        }
+        Self {
+            entries,
+            characters: flag_bits(&flags),
+        }
+    }
+}
+
+/// What stands around `begin`, zeros where nothing does.
+#[cold]
+fn around<const WINDOW: usize>(bytes: &[u8], begin: usize) -> [u8; WINDOW] {
+    let mut window = [0; WINDOW];
+    let (_, rest) = bytes.split_at(begin.saturating_sub(1));
+    let skipped = usize::from(begin == 0);
+    for (to, from) in window.iter_mut().skip(skipped).zip(rest) {
+        *to = *from;
+    }
+    window
 }
 
 /// The character beyond ASCII that `bytes` begin with, if they begin with one.
@@ -135,14 +256,6 @@ pub fn escaped(text: &str) -> String {
     let mut out = Sheet::default();
     escape(text.as_bytes(), Unprintable::Escape, &mut out);
     String::from_utf8_lossy(out.as_slice()).into_owned()
-}
-
-/// Whether all bytes are printable ASCII or tabs. Without an early exit within a part, so that it is vectorised.
-fn is_plain(bytes: &[u8]) -> bool {
-    let odd = |byte: &u8| u8::from(byte.wrapping_sub(0x20) >= 0x5f) & u8::from(*byte != b'\t');
-    bytes
-        .chunks(256)
-        .all(|part| part.iter().fold(0, |any, byte| any | odd(byte)) == 0)
 }
 
 /// Whether text can be shown as it is as far as it is beyond ASCII: valid UTF-8 in which no character but

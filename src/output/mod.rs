@@ -11,6 +11,7 @@ mod files;
 mod hex;
 mod index;
 mod json;
+mod marks;
 mod name;
 mod palette;
 mod session;

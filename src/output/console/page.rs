@@ -96,15 +96,14 @@ impl Page<'_> {
             self.extend(state, direction, time, kind, line);
             self.give_line(state, direction, false);
         }
-        let whole = memrchr(b'\n', rest).map_or(0, |end| end + 1);
-        let (whole, unfinished) = rest.split_at(whole);
         let hides = kind == Kind::Secret && !self.options.secrets;
         let folds = kind == Kind::Body && self.options.body != Body::All;
         // The time since the line before is another for each line.
         let alike = self.options.time != TimeStyle::Delta;
-        if alike && !hides && !folds && !whole.is_empty() {
-            self.whole_lines(state, direction, time, kind, rest, whole.len());
+        let unfinished = if alike && !hides && !folds {
+            self.whole_lines(state, direction, time, kind, rest)
         } else {
+            let (whole, unfinished) = rest.split_at(memrchr(b'\n', rest).map_or(0, |end| end + 1));
             for line in whole.split_inclusive(|byte| *byte == b'\n') {
                 if hides {
                     self.extend(state, direction, time, kind, line);
@@ -113,7 +112,8 @@ impl Page<'_> {
                     self.line(state, direction, time, kind, line, false);
                 }
             }
-        }
+            unfinished
+        };
         if !unfinished.is_empty() {
             self.extend(state, direction, time, kind, unfinished);
             if state.line(direction).bytes.len() >= LONGEST_LINE {

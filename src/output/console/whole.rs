@@ -3,56 +3,58 @@
 //! 64 bytes are looked at at once for what may end or disturb a line, which costs less than a search for each
 //! line end and a second look at what stands between them.
 
-use memchr::memchr;
+use memchr::{memchr, memrchr};
 
 use super::page::Page;
 use super::state::State;
 use crate::event::{Direction, Kind};
 use crate::output::escape::{escape, harmless_width, is_harmless_beyond_ascii};
+use crate::output::marks::{BLOCK, marks};
 use crate::time::Timestamp;
-
-/// Bytes looked at at once.
-const BLOCK: usize = u64::BITS as usize;
 
 /// After so many characters beyond ASCII, what follows them is checked as a whole: there will be more.
 const ONE_BY_ONE: usize = 16;
 
 impl Page<'_> {
-    /// Shows the lines that `bytes` begin with: `len` bytes, the last of them a line end.
-    pub(super) fn whole_lines(
+    /// Shows the whole lines that `bytes` begin with. Returns what is left.
+    pub(super) fn whole_lines<'b>(
         &mut self,
         state: &mut State,
         direction: Direction,
         time: Timestamp,
         kind: Kind,
-        bytes: &[u8],
-        len: usize,
-    ) {
+        bytes: &'b [u8],
+    ) -> &'b [u8] {
+        if memchr(b'\n', bytes).is_none() {
+            return bytes;
+        }
         if kind != Kind::Body {
             self.unfold(state, direction);
         }
         self.margin
             .fill(self.options, self.clock, state, direction, time, kind);
         self.out.put(self.margin.start());
-        let lines = bytes.get(..len).unwrap_or(bytes);
         // Where the line at hand begins, and where what was not looked at yet does.
         let (mut begin, mut new) = (0, 0);
         let mut beyond_ascii = 0;
         let mut only_controls = false;
         let mut block = 0;
-        'blocks: while block < lines.len() {
+        'blocks: while block < bytes.len() {
             if beyond_ascii == ONE_BY_ONE {
                 beyond_ascii += 1;
-                only_controls = is_harmless_beyond_ascii(lines.get(new.max(block)..).unwrap_or_default());
+                // The last line may end within a character.
+                let end = memrchr(b'\n', bytes).unwrap_or_default();
+                let rest = bytes.get(new.max(block)..end).unwrap_or_default();
+                only_controls = is_harmless_beyond_ascii(rest);
             }
-            let mut marks = marks(lines.get(block..).unwrap_or_default(), only_controls);
+            let mut marks = marks(bytes.get(block..).unwrap_or_default(), only_controls);
             while marks != 0 {
                 let at = block + marks.trailing_zeros() as usize;
                 marks &= marks - 1;
                 if at < new {
                     continue;
                 }
-                let rest = lines.get(at..).unwrap_or_default();
+                let rest = bytes.get(at..).unwrap_or_default();
                 let line_end = match *rest {
                     [b'\r', b'\n', ..] => {
                         // The mark of the LF.
@@ -69,8 +71,10 @@ impl Page<'_> {
                             continue;
                         }
                         // Whatever else is in this line is for the careful way.
-                        let end = memchr(b'\n', rest).map_or(len, |end| at + end + 1);
-                        self.content(lines.get(begin..end).unwrap_or_default());
+                        let Some(end) = memchr(b'\n', rest).map(|end| at + end + 1) else {
+                            break 'blocks;
+                        };
+                        self.content(bytes.get(begin..end).unwrap_or_default());
                         self.margin.put_between(self.out);
                         (begin, new, block) = (end, end, end);
                         continue 'blocks;
@@ -89,51 +93,8 @@ impl Page<'_> {
         }
         // The one that follows no line.
         self.out.take_back(self.margin.start().len());
+        bytes.get(begin..).unwrap_or_default()
     }
-}
-
-/// Which of the first 64 of `bytes` need a closer look, the first one lowest: controls and, unless
-/// `only_controls`, what is beyond ASCII.
-#[inline]
-fn marks(bytes: &[u8], only_controls: bool) -> u64 {
-    let last;
-    let block = match bytes.first_chunk() {
-        Some(block) => block,
-        None => {
-            last = padded(bytes);
-            &last
-        }
-    };
-    if only_controls {
-        mask(block, |byte| byte < 0x20 || byte == 0x7f)
-    } else {
-        // One comparison for all: delete and what is beyond ASCII become negative.
-        mask(block, |byte| (byte.wrapping_add(1) as i8) <= 0x20)
-    }
-}
-
-#[cold]
-fn padded(bytes: &[u8]) -> [u8; BLOCK] {
-    let mut block = [b' '; BLOCK];
-    for (to, from) in block.iter_mut().zip(bytes) {
-        *to = *from;
-    }
-    block
-}
-
-/// A bit for each byte.
-#[inline]
-fn mask(block: &[u8; BLOCK], is_marked: impl Fn(u8) -> bool) -> u64 {
-    let mut flags = [0; BLOCK];
-    for (flag, byte) in flags.iter_mut().zip(block) {
-        *flag = u8::from(is_marked(*byte));
-    }
-    let mut mask = [0; BLOCK / 8];
-    for (byte, eight) in mask.iter_mut().zip(flags.as_chunks().0) {
-        // Moves the lowest bits of eight bytes side by side to the top.
-        *byte = (u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8;
-    }
-    u64::from_le_bytes(mask)
 }
 
 #[cfg(test)]
