@@ -7,6 +7,7 @@
 pub mod capture;
 pub mod cli;
 pub mod config;
+pub mod crew;
 pub mod decode;
 pub mod event;
 pub mod flow;

@@ -1,6 +1,7 @@
 //! The one place that knows everybody: source → filter → decode → flow → watchers → sinks.
 
 mod sinks;
+mod stages;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -15,16 +16,15 @@ use crate::capture::{
 };
 use crate::config::{Config, Input};
 use crate::decode::Decoder;
-use crate::event::{Connection, Event, Sink, SinkError};
+use crate::event::{Sink, SinkError};
 use crate::flow::{FlowOptions, FlowTable};
 use crate::lasting::Lasting;
-use crate::limit::Limit;
-use crate::output::Totals;
+use crate::output::{MailTotals, Totals};
 use crate::privileges::{self, PrivilegeError};
 use crate::signals::Signals;
 use crate::time::Timestamp;
-use crate::watch::Watchers;
-use sinks::{Ends, Sinks, Streams};
+use sinks::Made;
+use stages::Ends;
 
 /// Signals, clocks and warnings are looked after once in so many packets.
 const LOOK_EVERY: u64 = 1024;
@@ -110,7 +110,7 @@ struct Run<'c> {
     filter: Filter,
     decoder: Decoder,
     flow: FlowTable,
-    stages: Stages,
+    ends: Ends,
     writer: Option<PacketWriter>,
     write_trouble: Option<Instant>,
     bar: ProgressBar,
@@ -124,29 +124,6 @@ struct Run<'c> {
     failed: bool,
     /// Warnings told, not to be told twice.
     told: BTreeSet<String>,
-}
-
-/// All that comes behind the flow table.
-struct Stages {
-    watchers: Watchers,
-    limit: Option<Limit>,
-    sinks: Ends,
-}
-
-impl Stages {
-    fn event(&mut self, connection: &Connection, event: &Event<'_>) -> Result<(), SinkError> {
-        let Self {
-            watchers,
-            limit,
-            sinks,
-        } = self;
-        watchers.event(connection, event, &mut |connection, event| match limit {
-            Some(limit) => limit.event(connection, event, &mut |connection, event| {
-                sinks.event(connection, event)
-            }),
-            None => sinks.event(connection, event),
-        })
-    }
 }
 
 impl<'c> Run<'c> {
@@ -174,7 +151,7 @@ impl<'c> Run<'c> {
                 .chain(&dropped.warning)
                 .for_each(|sentence| say(config, sentence));
         }
-        let sinks = Sinks::new(config, &lasting)?;
+        let made = Made::new(config, &lasting)?;
         let writer = match &config.write {
             Some((path, options)) => Some(packet_writer(
                 path,
@@ -185,13 +162,13 @@ impl<'c> Run<'c> {
             None => None,
         };
         if live.is_some() {
-            let mut writable: Vec<PathBuf> = sinks.files.iter().map(Streams::folder).collect();
+            let mut writable: Vec<PathBuf> = made.folder().into_iter().collect();
             writable.extend(config.write.iter().filter_map(|(path, _)| folder_of(path)));
             if let Some(note) = privileges::sandbox(&writable)? {
                 say(config, &note);
             }
         }
-        let ends = Ends::start(sinks, config, lasting.clone())?;
+        let ends = Ends::start(made, config, &lasting)?;
         Ok(Self {
             config,
             signals,
@@ -201,11 +178,7 @@ impl<'c> Run<'c> {
                 lasting,
                 ..config.flow.clone()
             }),
-            stages: Stages {
-                watchers: Watchers::new(),
-                limit: config.max_bytes.map(Limit::new),
-                sinks: ends,
-            },
+            ends,
             writer,
             write_trouble: None,
             bar: ProgressBar::hidden(),
@@ -233,23 +206,28 @@ impl<'c> Run<'c> {
             // Whoever read our output has what they wanted.
             Err(RunError::Sink(SinkError::Closed)) => {
                 // Files and archives are whole nevertheless.
-                let _ = self.stages.sinks.finish();
+                let _ = self.ends.finish();
                 return Ok(true);
             }
             Err(error) => {
                 // What can still be kept is kept; the first error is the one to tell.
-                let _ = self.stages.sinks.finish();
+                let _ = self.ends.finish();
                 Err(error)
             }
             Ok(()) => Ok(!self.failed),
         };
         let live = live(&source);
         let mut totals = self.totals(live);
-        let Self { config, stages, .. } = self;
-        if let Some(sinks) = stages.sinks.into_sinks() {
-            totals.files = sinks.files.as_ref().map(|files| (files.made(), files.folder()));
-            totals.mail = Some(sinks.summary.totals().to_string());
+        let Self { config, ends, .. } = self;
+        let mut mail = MailTotals::default();
+        for sinks in ends.into_sinks() {
+            if let Some(files) = &sinks.files {
+                let (made, _) = totals.files.get_or_insert((0, files.folder()));
+                *made += files.made();
+            }
+            mail += sinks.summary.totals();
         }
+        totals.mail = Some(mail.to_string());
         say(config, &totals.to_string());
         if let Some(live) = live.filter(|live| live.dropped_by_kernel + live.dropped_by_us > 0) {
             let lost = live.dropped_by_kernel + live.dropped_by_us;
@@ -280,7 +258,7 @@ impl<'c> Run<'c> {
                 Ok(Next::End) => return Ok(()),
                 Err(error) => {
                     // What came before it is shown before it.
-                    self.stages.sinks.flush()?;
+                    self.ends.flush()?;
                     self.failed = true;
                     self.bar.suspend(|| eprintln!("flowdump: {error}"));
                 }
@@ -328,25 +306,25 @@ impl<'c> Run<'c> {
         // A millisecond is as fine as sinks need it.
         let millisecond = packet.time.nanos() / 1_000_000;
         if std::mem::replace(&mut self.millisecond, millisecond) != millisecond {
-            self.stages.sinks.tick(packet.time)?;
+            self.ends.tick(packet.time)?;
         }
         if let Some(segment) = self.decoder.decode(packet)
             && self.config.shard.is_none_or(|shard| shard.has(&segment))
         {
-            let stages = &mut self.stages;
+            let ends = &mut self.ends;
             self.flow
-                .segment(&segment, &mut |connection, event| stages.event(connection, event))?;
+                .segment(&segment, &mut |connection, event| ends.event(connection, event))?;
         }
         Ok(())
     }
 
     fn idle(&mut self, now: Timestamp) -> Result<(), RunError> {
         let settled = now - SETTLED;
-        let stages = &mut self.stages;
+        let ends = &mut self.ends;
         self.flow
-            .tick(settled, &mut |connection, event| stages.event(connection, event))?;
-        self.stages.sinks.tick(settled)?;
-        self.stages.sinks.flush()?;
+            .tick(settled, &mut |connection, event| ends.event(connection, event))?;
+        self.ends.tick(settled)?;
+        self.ends.flush()?;
         if let Some(writer) = &mut self.writer {
             let written = writer.tick(now);
             self.written(written)?;
@@ -356,11 +334,11 @@ impl<'c> Run<'c> {
 
     fn finish(&mut self) -> Result<(), RunError> {
         // Nothing more comes: what waits for time to pass is shown, in the order in which it would have been.
-        self.stages.sinks.tick(Timestamp::from_nanos(i64::MAX))?;
-        let stages = &mut self.stages;
+        self.ends.tick(Timestamp::from_nanos(i64::MAX))?;
+        let ends = &mut self.ends;
         self.flow
-            .finish(&mut |connection, event| stages.event(connection, event))?;
-        self.stages.sinks.finish()?;
+            .finish(&mut |connection, event| ends.event(connection, event))?;
+        self.ends.finish()?;
         self.writer.take().map_or(Ok(()), PacketWriter::finish)?;
         Ok(())
     }
@@ -388,7 +366,7 @@ impl<'c> Run<'c> {
     fn warnings<S: Source>(&mut self, source: &mut S) {
         let mut warnings = source.take_warnings();
         // The sinks' warnings repeat on purpose.
-        for warning in self.stages.sinks.take_warnings() {
+        for warning in self.ends.take_warnings() {
             self.bar.suspend(|| eprintln!("flowdump: {warning}"));
         }
         warnings.retain(|warning| self.told.insert(warning.clone()));

@@ -27,7 +27,7 @@ pub use behind::Behind;
 pub use clock::{Clock, TimeStyle};
 pub use console::{Body, Console, ConsoleOptions, Show, TlsStyle};
 pub use escape::Unprintable;
-pub use files::{Crew, Files, FilesOptions, Rotation};
+pub use files::{Files, FilesOptions, Order, Rotation};
 pub use json::Json;
 pub use name::{Namer, TemplateError};
 pub use palette::Palette;

@@ -161,6 +161,15 @@ impl MailTotals {
     }
 }
 
+impl std::ops::AddAssign for MailTotals {
+    fn add_assign(&mut self, other: Self) {
+        self.sessions += other.sessions;
+        self.with_tls += other.with_tls;
+        self.accepted += other.accepted;
+        self.refused += other.refused;
+    }
+}
+
 impl fmt::Display for MailTotals {
     /// Nothing where there was no mail.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,4 +1,4 @@
-//! All sinks of a run, on the thread that reads or on others.
+//! All sinks of a run, or of one of several threads.
 
 use std::fs::File;
 use std::io::Write;
@@ -10,111 +10,8 @@ use super::RunError;
 use crate::config::{Config, Input};
 use crate::event::{Connection, Event, Sink, SinkError};
 use crate::lasting::Lasting;
-use crate::output::{Behind, Console, Crew, Files, FilesOptions, Json, Summary};
-use crate::relay::Relay;
+use crate::output::{Behind, Console, Files, Json, Order, Summary, SummaryOptions};
 use crate::time::Timestamp;
-
-/// The sinks, on this thread or on one of their own.
-pub(super) enum Ends {
-    Here(Sinks),
-    There(Relay<Sinks>),
-}
-
-impl Ends {
-    /// Starts the threads that `config` asks for.
-    pub(super) fn start(sinks: Sinks, config: &Config, lasting: Lasting) -> Result<Self, RunError> {
-        // A crew has threads of its own, and what else there is takes little time.
-        if config.threads < 2 || matches!(sinks.files, Some(Streams::Crew(_))) {
-            return Ok(Self::Here(sinks));
-        }
-        let relay = Relay::new(sinks, lasting);
-        let relay = relay.map_err(|error| RunError::System("a thread to write on", error))?;
-        Ok(Self::There(relay))
-    }
-
-    /// The sinks once the run is over.
-    pub(super) fn into_sinks(self) -> Option<Sinks> {
-        match self {
-            Self::Here(sinks) => Some(sinks),
-            Self::There(relay) => relay.into_sink(),
-        }
-    }
-
-    fn sink(&mut self) -> &mut dyn Sink {
-        match self {
-            Self::Here(sinks) => sinks,
-            Self::There(relay) => relay,
-        }
-    }
-}
-
-impl Sink for Ends {
-    fn event(&mut self, connection: &Connection, event: &Event<'_>) -> Result<(), SinkError> {
-        match self {
-            Self::Here(sinks) => sinks.event(connection, event),
-            Self::There(relay) => relay.event(connection, event),
-        }
-    }
-
-    fn tick(&mut self, now: Timestamp) -> Result<(), SinkError> {
-        self.sink().tick(now)
-    }
-
-    fn flush(&mut self) -> Result<(), SinkError> {
-        self.sink().flush()
-    }
-
-    fn take_warnings(&mut self) -> Vec<String> {
-        self.sink().take_warnings()
-    }
-
-    fn finish(&mut self) -> Result<(), SinkError> {
-        self.sink().finish()
-    }
-}
-
-/// Streams as files, written on one thread or by several.
-pub(super) enum Streams {
-    Files(Box<Files>),
-    Crew(Crew),
-}
-
-impl Streams {
-    fn new(options: FilesOptions, config: &Config, lasting: &Lasting) -> Result<Self, SinkError> {
-        let writers = u8::try_from(config.threads.saturating_sub(1)).unwrap_or(u8::MAX);
-        // Events that others need, too, go to one thread for all.
-        let alone = config.console.is_none() && config.json.is_none();
-        let crew = writers > 1 && alone && matches!(config.input, Input::Files(_)) && Crew::can(&options);
-        if crew {
-            Crew::new(&options, lasting, writers).map(Self::Crew)
-        } else {
-            Files::new(options, lasting.clone()).map(|files| Self::Files(Box::new(files)))
-        }
-    }
-
-    /// Where files go.
-    pub(super) fn folder(&self) -> PathBuf {
-        match self {
-            Self::Files(files) => files.folder(),
-            Self::Crew(crew) => crew.folder().to_owned(),
-        }
-    }
-
-    /// Files made, once all is over.
-    pub(super) fn made(&self) -> u64 {
-        match self {
-            Self::Files(files) => files.made(),
-            Self::Crew(crew) => crew.made(),
-        }
-    }
-
-    fn sink(&mut self) -> &mut dyn Sink {
-        match self {
-            Self::Files(files) => &mut **files,
-            Self::Crew(crew) => crew,
-        }
-    }
-}
 
 /// What the console writes to. Copying into a file or a pipe takes the system longer than lines take us: a thread waits
 /// for it. Live, and for a terminal, nothing is to lie between.
@@ -129,10 +26,48 @@ fn console_output(output: File, config: &Config) -> Result<Box<dyn Write + Send>
     }
 }
 
+/// What is written to.
+pub(super) enum Made {
+    /// By one thread.
+    One(Box<Sinks>),
+    /// By several, and the order of their index.
+    Shared(Order, Vec<Sinks>),
+}
+
+impl Made {
+    pub(super) fn new(config: &Config, lasting: &Lasting) -> Result<Self, RunError> {
+        let threads = config.threads.saturating_sub(1).min(u8::MAX.into());
+        // Connections can be shared out where nobody wants to see all of them.
+        let alone = config.console.is_none() && config.json.is_none() && config.summary.is_none();
+        let shares = threads > 1 && alone && matches!(config.input, Input::Files(_));
+        let files = config.files.as_ref();
+        let Some(files) = files.filter(|files| shares && Files::can_be_shared(files)) else {
+            return Ok(Self::One(Box::new(Sinks::new(config, lasting)?)));
+        };
+        let (order, files) = Files::shared(files, lasting, threads)?;
+        let one = |files| Sinks {
+            console: None,
+            files: Some(files),
+            json: None,
+            summary: Summary::new(None, SummaryOptions::default()),
+        };
+        Ok(Self::Shared(order, files.into_iter().map(one).collect()))
+    }
+
+    /// The folder that files go to.
+    pub(super) fn folder(&self) -> Option<PathBuf> {
+        let sinks = match self {
+            Self::One(sinks) => Some(&**sinks),
+            Self::Shared(_, sinks) => sinks.first(),
+        };
+        sinks?.files.as_ref().map(Files::folder)
+    }
+}
+
 /// Where everything ends.
 pub(super) struct Sinks {
     pub(super) console: Option<Console<Box<dyn Write + Send>>>,
-    pub(super) files: Option<Streams>,
+    pub(super) files: Option<Files>,
     pub(super) json: Option<Json<File>>,
     /// Behind the console: at the end of a file the table stands below the conversation.
     pub(super) summary: Summary<File>,
@@ -140,7 +75,7 @@ pub(super) struct Sinks {
 
 impl Sinks {
     /// Makes what is written to.
-    pub(super) fn new(config: &Config, lasting: &Lasting) -> Result<Self, RunError> {
+    fn new(config: &Config, lasting: &Lasting) -> Result<Self, RunError> {
         let standard_output = || {
             let owned = std::io::stdout().as_fd().try_clone_to_owned();
             owned
@@ -156,7 +91,7 @@ impl Sinks {
         };
         let files = config.files.clone();
         let files = files
-            .map(|options| Streams::new(options, config, lasting))
+            .map(|options| Files::new(options, lasting.clone()))
             .transpose()?;
         let json = match &config.json {
             Some(path) if path.as_os_str() == "-" => {
@@ -188,7 +123,7 @@ impl Sinks {
             act(console)?;
         }
         if let Some(files) = &mut self.files {
-            act(files.sink())?;
+            act(files)?;
         }
         if let Some(json) = &mut self.json {
             act(json)?;
@@ -211,9 +146,7 @@ impl Sink for Sinks {
     }
 
     fn take_warnings(&mut self) -> Vec<String> {
-        self.files
-            .as_mut()
-            .map_or_else(Vec::new, |files| files.sink().take_warnings())
+        self.files.as_mut().map_or_else(Vec::new, Files::take_warnings)
     }
 
     /// All of them, whatever one says.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Rotation;
-use super::lines::{Lines, Merge};
+use super::lines::{Lines, Order};
 use super::writer::Failure;
 use crate::event::SinkError;
 use crate::output::archive::{Archive, Format};
@@ -83,7 +83,7 @@ impl Folders {
     }
 
     /// One folder for so many threads.
-    pub(super) fn shared(path: &Path, named: bool, threads: usize) -> Result<(Merge, Vec<Self>), SinkError> {
+    pub(super) fn shared(path: &Path, named: bool, threads: usize) -> Result<(Order, Vec<Self>), SinkError> {
         let mut first = Self::new(path, named, None)?;
         let opened = first.current.and_then(|id| first.folders.remove(&id));
         let Some((Place::Store(store), Some(index), index_name)) =
@@ -94,14 +94,14 @@ impl Folders {
                 io::ErrorKind::NotFound.into(),
             ));
         };
-        let (merge, lanes) = index.share(threads);
+        let (order, lanes) = index.share(threads);
         let one = |index| {
             let mut folders = Self::none(&first.path, None);
             let place = Place::Store(store.clone());
             folders.insert(Timestamp::default(), place, Some(index), index_name.clone());
             folders
         };
-        Ok((merge, lanes.into_iter().map(one).collect()))
+        Ok((order, lanes.into_iter().map(one).collect()))
     }
 
     fn none(path: &Path, rotation: Option<Rotation>) -> Self {

@@ -14,7 +14,7 @@ pub(super) enum Lines {
     /// The only one.
     Own(BufWriter<File>),
     /// One of several.
-    Shared { merge: Merge, lane: usize },
+    Shared { order: Order, lane: usize },
 }
 
 impl Lines {
@@ -22,29 +22,29 @@ impl Lines {
         Self::Own(BufWriter::with_capacity(PIECE, file))
     }
 
-    /// For so many threads; the order comes through the [`Merge`].
-    pub(super) fn share(self, threads: usize) -> (Merge, Vec<Self>) {
+    /// For so many threads.
+    pub(super) fn share(self, threads: usize) -> (Order, Vec<Self>) {
         let file = match self {
             Self::Own(file) => file,
-            Self::Shared { merge, .. } => return (merge, Vec::new()),
+            Self::Shared { order, .. } => return (order, Vec::new()),
         };
-        let merge = Merge(Arc::new(Mutex::new(Merging {
+        let order = Order(Arc::new(Mutex::new(Lanes {
             file,
             order: VecDeque::new(),
             lanes: vec![VecDeque::new(); threads],
         })));
         let lane = |lane| Self::Shared {
-            merge: merge.clone(),
+            order: order.clone(),
             lane,
         };
         let lanes = (0..threads).map(lane).collect();
-        (merge, lanes)
+        (order, lanes)
     }
 
     pub(super) fn write(&mut self, line: &[u8]) -> io::Result<()> {
         match self {
             Self::Own(file) => file.write_all(line),
-            Self::Shared { merge, lane } => merge.lock().line(*lane, line),
+            Self::Shared { order, lane } => order.lock().line(*lane, line),
         }
     }
 
@@ -52,17 +52,17 @@ impl Lines {
     pub(super) fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Own(file) => file.flush(),
-            Self::Shared { merge, .. } => merge.lock().file.flush(),
+            Self::Shared { order, .. } => order.lock().file.flush(),
         }
     }
 }
 
-/// Lines of several threads become one file.
+/// The order in which lines of several threads become one file.
 #[derive(Debug, Clone)]
-pub(super) struct Merge(Arc<Mutex<Merging>>);
+pub struct Order(Arc<Mutex<Lanes>>);
 
 #[derive(Debug)]
-struct Merging {
+struct Lanes {
     file: BufWriter<File>,
     /// Whose lines are to come.
     order: VecDeque<usize>,
@@ -70,29 +70,32 @@ struct Merging {
     lanes: Vec<VecDeque<Vec<u8>>>,
 }
 
-impl Merge {
-    fn lock(&self) -> MutexGuard<'_, Merging> {
+impl Order {
+    fn lock(&self) -> MutexGuard<'_, Lanes> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The next line, after those that were expected before, is this thread's.
-    pub(super) fn expect(&self, lane: usize) {
+    pub fn expect(&self, lane: usize) {
         self.lock().order.push_back(lane);
     }
 
     /// No more lines come: those that are there are written, whatever they waited for.
-    pub(super) fn finish(&self) -> io::Result<()> {
-        let mut merging = self.lock();
-        while let Some(lane) = merging.order.pop_front() {
-            if let Some(line) = merging.lanes.get_mut(lane).and_then(VecDeque::pop_front) {
-                merging.file.write_all(&line)?;
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn finish(&self) -> io::Result<()> {
+        let mut lanes = self.lock();
+        while let Some(lane) = lanes.order.pop_front() {
+            if let Some(line) = lanes.lanes.get_mut(lane).and_then(VecDeque::pop_front) {
+                lanes.file.write_all(&line)?;
             }
         }
-        merging.file.flush()
+        lanes.file.flush()
     }
 }
 
-impl Merging {
+impl Lanes {
     fn line(&mut self, lane: usize, line: &[u8]) -> io::Result<()> {
         if let Some(waiting) = self.lanes.get_mut(lane) {
             waiting.push_back(line.to_vec());
@@ -114,10 +117,10 @@ mod tests {
     #[test]
     fn lines_of_several_threads_come_in_the_order_that_was_told() {
         let path = tempfile::NamedTempFile::new().unwrap();
-        let (merge, mut lanes) = Lines::new(path.reopen().unwrap()).share(3);
+        let (order, mut lanes) = Lines::new(path.reopen().unwrap()).share(3);
         let now = || std::fs::read_to_string(path.path()).unwrap();
         for lane in [0, 2, 1, 0] {
-            merge.expect(lane);
+            order.expect(lane);
         }
         lanes[1].write(b"third\n").unwrap();
         lanes[2].write(b"second\n").unwrap();
@@ -126,11 +129,11 @@ mod tests {
         lanes[0].write(b"first\n").unwrap();
         lanes[0].flush().unwrap();
         assert_eq!(now(), "first\nsecond\nthird\n");
-        merge.expect(2);
+        order.expect(2);
         lanes[2]
             .write(b"the last, while the fourth never came\n")
             .unwrap();
-        merge.finish().unwrap();
+        order.finish().unwrap();
         assert_eq!(
             now(),
             "first\nsecond\nthird\nthe last, while the fourth never came\n"

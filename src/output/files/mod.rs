@@ -4,7 +4,6 @@
 //! in large pieces. What waits in memory and how many files are open is bounded. With an archive streams are its
 //! members, and go to it when they are over.
 
-mod crew;
 mod folder;
 mod lines;
 mod waiting;
@@ -21,9 +20,8 @@ use super::sync::Syncer;
 use crate::event::{Closing, Connection, Direction, Event, Kind, Sink, SinkError};
 use crate::lasting::Lasting;
 use crate::time::Timestamp;
-pub use crew::Crew;
 use folder::Folders;
-use lines::Merge;
+pub use lines::Order;
 use writer::{Failure, Stream, Writer};
 
 /// Bytes of all streams that wait in memory at the most.
@@ -134,19 +132,30 @@ impl Files {
         Ok(Self::of(folders, options, lasting, WAITING))
     }
 
-    /// One folder for so many threads, one of these for each. The [`Merge`] is to be told the order of the index.
-    fn shared(
+    /// Whether these options leave it to several threads to write one folder: where names of connections may be equal,
+    /// where files lie depends on what was written before, or all goes into one file, order matters.
+    pub fn can_be_shared(options: &FilesOptions) -> bool {
+        options.archive.is_none() && options.rotation.is_none() && options.namer.is_unique()
+    }
+
+    /// Makes or opens the folder for so many threads, one of these for each. Whoever shares connections out tells the
+    /// order in which they end.
+    ///
+    /// # Errors
+    /// [`SinkError::Io`] with the folder's name.
+    pub fn shared(
         options: &FilesOptions,
         lasting: &Lasting,
         threads: usize,
-    ) -> Result<(Merge, Vec<Self>), SinkError> {
-        let (merge, folders) = Folders::shared(&options.folder, options.named, threads)?;
+    ) -> Result<(Order, Vec<Self>), SinkError> {
+        let (order, folders) = Folders::shared(&options.folder, options.named, threads)?;
         let options = FilesOptions {
-            open_files: (options.open_files / threads).max(1),
+            open_files: (options.open_files / threads.max(1)).max(1),
             ..options.clone()
         };
-        let one = |folders| Self::of(folders, options.clone(), lasting.clone(), WAITING / threads);
-        Ok((merge, folders.into_iter().map(one).collect()))
+        let waiting = WAITING / threads.max(1);
+        let one = |folders| Self::of(folders, options.clone(), lasting.clone(), waiting);
+        Ok((order, folders.into_iter().map(one).collect()))
     }
 
     fn of(folders: Folders, options: FilesOptions, lasting: Lasting, most_waiting: usize) -> Self {
