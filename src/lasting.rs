@@ -33,16 +33,6 @@ impl Place {
     pub const fn is_empty(self) -> bool {
         self.len == 0
     }
-
-    /// Where the last `most` of the bytes are.
-    pub fn last(self, most: u32) -> Self {
-        let before = self.len.saturating_sub(most);
-        Self {
-            len: self.len - before,
-            at: self.at + u64::from(before),
-            ..self
-        }
-    }
 }
 
 impl Lasting {
@@ -105,10 +95,6 @@ mod tests {
                 let place = lasting.place(bytes).unwrap();
                 assert_eq!(place.len(), bytes.len());
                 assert_eq!(lasting.bytes(place).as_ptr(), bytes.as_ptr());
-                assert_eq!(
-                    lasting.bytes(place.last(7)),
-                    &bytes[bytes.len().saturating_sub(7)..]
-                );
             }
         }
     }

@@ -1,17 +1,17 @@
 //! The last bytes given out of a stream, kept so that a retransmission can be compared with them.
 //!
-//! Bounded and small, because every connection has two: what comes again later than [`KEPT`] bytes or [`PIECES`]
-//! pieces is compared by sample only (`recent.rs`), or not at all.
+//! Bounded and small, because every connection has two: [`PIECES`] pieces, and no more than [`KEPT`] bytes where they
+//! have to be copied. What comes again later is compared by sample only (`recent.rs`), or not at all.
 
 use std::collections::VecDeque;
 
 use crate::lasting::{Lasting, Place};
 
-/// So many of the last bytes are kept …
-const KEPT: usize = 4096;
-
-/// … in so many pieces.
+/// So many of the last pieces are kept …
 const PIECES: usize = 64;
+
+/// … and so many of the last bytes, where they are copies.
+const KEPT: usize = 4096;
 
 /// The last bytes of one direction.
 #[derive(Debug, Default)]
@@ -62,23 +62,22 @@ impl Tail {
     pub(super) fn push(&mut self, bytes: &[u8], place: Option<Place>, end: u64) {
         let mut spare = Vec::new();
         let kept_from = end.saturating_sub(KEPT as u64);
-        while self.pieces.len() >= PIECES || self.pieces.front().is_some_and(|piece| piece.end() <= kept_from)
-        {
+        let old = |piece: &Piece| piece.end() <= kept_from;
+        while self.pieces.len() >= PIECES || self.copied > 0 && self.pieces.front().is_some_and(old) {
             if let Some(Bytes::Copied(bytes)) = self.pieces.pop_front().map(|piece| piece.bytes) {
                 self.copied -= bytes.capacity();
                 spare = bytes;
             }
         }
-        let last = bytes.get(bytes.len().saturating_sub(KEPT)..).unwrap_or_default();
-        let bytes = if let Some(place) = place {
-            Bytes::Lasting(place.last(KEPT as u32))
+        let (offset, bytes) = if let Some(place) = place {
+            (end - bytes.len() as u64, Bytes::Lasting(place))
         } else {
+            let last = bytes.get(bytes.len().saturating_sub(KEPT)..).unwrap_or_default();
             spare.clear();
             spare.extend_from_slice(last);
             self.copied += spare.capacity();
-            Bytes::Copied(spare)
+            (end - last.len() as u64, Bytes::Copied(spare))
         };
-        let offset = end - last.len() as u64;
         self.pieces.push_back(Piece { offset, bytes });
     }
 
