@@ -195,7 +195,7 @@ pub struct Args {
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration, help_heading = HEADING_LIMITS)]
     pub idle_timeout: Duration,
 
-    /// Read and write on so many threads [default: one more than there are processors, at most 5]
+    /// Read and write on so many threads [default: two for each processor and one, at most 9]
     #[arg(long, value_name = "N", help_heading = HEADING_LIMITS)]
     pub threads: Option<usize>,
 

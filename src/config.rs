@@ -197,7 +197,7 @@ impl Config {
             max_bytes: args.max_bytes,
             duration: args.duration,
             user: args.relinquish_privileges.clone(),
-            threads: args.threads.unwrap_or((here.cores + 1).min(MOST_THREADS)),
+            threads: args.threads.unwrap_or((2 * here.cores + 1).min(MOST_THREADS)),
             quiet: args.quiet,
             progress,
             input: if live {
@@ -209,8 +209,8 @@ impl Config {
     }
 }
 
-/// One that reads can't keep more than four busy that write.
-const MOST_THREADS: usize = 5;
+/// One that reads can't keep more than so many others busy.
+const MOST_THREADS: usize = 9;
 
 /// Whether writing to `output`, or to one of the numbered files that `-w` makes of it, writes over `input`.
 fn is_over(output: &Path, input: &Path) -> bool {
