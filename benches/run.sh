@@ -2,7 +2,7 @@
 # flowdump beside cp, tcpflow, tshark and the bare file system, on generated captures; writes
 # docs/benchmarks.md. A stream with a wrong byte fails the run.
 #
-#   SCALE=small|full   size of the captures (default full: 1 GB, a million connections, five million SYNs)
+#   SCALE=small|full   size of the captures (default full: 1 GB, a million connections, five million SYNs: an hour)
 #   ONLY='bulk mail'   only these parts (bulk mail swarm synflood lossy console memory linear live); docs stay
 #   MEMORY_FS=/dev/shm where output goes: what is measured is programs, not a disk
 #   FLOWDUMP=…         another binary
@@ -18,8 +18,8 @@ OUT=${MEMORY_FS:-/dev/shm}/flowdump-bench.$$
 DOC=$WORK/benchmarks-$SCALE.md
 
 case $SCALE in
-small) mega=100 swarm=100000 syns=500000 runs=5 slow_runs=1 ;;
-full) mega=1000 swarm=1000000 syns=5000000 runs=5 slow_runs=1 ;;
+small) mega=100 swarm=100000 syns=500000 runs=5 swarm_runs=5 slow_runs=1 ;;
+full) mega=1000 swarm=1000000 syns=5000000 runs=5 swarm_runs=1 slow_runs=1 ;;
 *) echo "SCALE is small or full" >&2; exit 2 ;;
 esac
 
@@ -111,7 +111,7 @@ table() {
 : >"$rows"
 say "# Benchmarks" "" \
     "Written by \`make bench\` (\`SCALE=$SCALE benches/run.sh\`); what the captures are: \`benches/generator/\`." \
-    "Medians of $runs runs after one to warm up (tcpflow on *swarm* and *synflood*: $slow_runs), all programs of a" \
+    "Medians of $runs runs after one to warm up (*swarm*: $swarm_runs; tcpflow on it and on *synflood*: $slow_runs), all programs of a" \
     "table one after the other in one go, captures in the page cache, output on a memory file system into a" \
     "fresh folder. Ratios mean something on other machines, seconds do not. Streams are compared with the" \
     "captures' manifests byte for byte. The *bare loop* creates, writes and closes the same files and does" \
@@ -124,18 +124,18 @@ fd() { echo "$FLOWDUMP -q -r $WORK/$1.pcap"; }
 # It leaves its report in the current folder.
 tf() { echo "tcpflow -S enable_report=NO -r $WORK/$1.pcap"; }
 
-files() { # files NAME TITLE RUNS_OF_TCPFLOW
+files() { # files NAME TITLE RUNS RUNS_OF_TCPFLOW
     local name=$1 note
     local all=("cp" "cp $WORK/$name.pcap $OUT/o" \
         "bare loop" "$TOOLS/bench-files $WORK/$name.tsv $OUT/o" \
         "flowdump" "$(fd "$name") -o $OUT/o")
     local others=("tcpflow" "$(tf "$name") -o $OUT/o")
-    if have tcpflow && [ "$3" = "$runs" ]; then
+    if have tcpflow && [ "$3" = "$4" ]; then
         all+=("${others[@]}")
-        time_all "$runs" "${all[@]}"
+        time_all "$3" "${all[@]}"
     else
-        time_all "$runs" "${all[@]}"
-        if have tcpflow; then time_all "$3" "${others[@]}"; fi
+        time_all "$3" "${all[@]}"
+        if have tcpflow; then time_all "$4" "${others[@]}"; fi
     fi
     note="Peak memory, in all / without mapped files: flowdump $(peak $(fd "$name") -o "$OUT/o")"
     note+=". Streams: flowdump $(right "$name" $(fd "$name") -o "$OUT/o")"
@@ -147,19 +147,19 @@ files() { # files NAME TITLE RUNS_OF_TCPFLOW
 
 if part bulk; then
     capture bulk bulk --megabytes $mega
-    files bulk "Files: 8 long connections, $mega MB" $runs
+    files bulk "Files: 8 long connections, $mega MB" $runs $runs
 fi
 if part mail; then
     capture mail mail --megabytes $mega
-    files mail "Files: mail sessions, $mega MB, half of them STARTTLS" $runs
+    files mail "Files: mail sessions, $mega MB, half of them STARTTLS" $runs $runs
 fi
 if part lossy; then
     capture lossy lossy --megabytes $((mega * 2 / 5))
-    files lossy "Files: 5 % lost, 10 % reordered, $((mega * 2 / 5)) MB" $runs
+    files lossy "Files: 5 % lost, 10 % reordered, $((mega * 2 / 5)) MB" $runs $runs
 fi
 if part swarm; then
     capture swarm swarm --connections $swarm
-    files swarm "Files: $swarm connections of six packets" $slow_runs
+    files swarm "Files: $swarm connections of six packets" $swarm_runs $slow_runs
 
     # One archive instead of so many files: names and bytes are those of the files.
     unzipped() {
@@ -168,9 +168,8 @@ if part swarm; then
     }
     note="Peak memory, in all / without mapped files: $(peak $(fd swarm) -o "$OUT/o/a.zip")"
     note+=". Streams: $(right swarm unzipped $(fd swarm))"
-    time_all "$runs" "flowdump to .zip" "$(fd swarm) -o $OUT/o/a.zip" "flowdump to .tar" "$(fd swarm) -o $OUT/o/a.tar"
-    if have tcpflow; then time_all "$slow_runs" "tcpflow to files" "$(tf swarm) -o $OUT/o"; fi
-    table "One archive: $swarm connections of six packets" "$note."
+    time_all "$swarm_runs" "flowdump to .zip" "$(fd swarm) -o $OUT/o/a.zip" "flowdump to .tar" "$(fd swarm) -o $OUT/o/a.tar"
+    table "One archive: $swarm connections of six packets" "The same connections as above, where tcpflow's files are. $note."
 fi
 
 if part console; then
@@ -223,7 +222,8 @@ if part linear; then
         *) capture $name-quarter $name --megabytes $((mega / 4)) ;;
         esac
         : >"$rows"
-        time_all "$runs" quarter "$(fd $name-quarter) -o $OUT/o" all "$(fd $name) -o $OUT/o"
+        [ $name = swarm ] && linear_runs=$swarm_runs || linear_runs=$runs
+        time_all "$linear_runs" quarter "$(fd $name-quarter) -o $OUT/o" all "$(fd $name) -o $OUT/o"
         awk -F'\t' -v name=$name '{ wall[NR] = $2 }
             END { printf "| %s | %.3f s | %.3f s | %.2f |\n", name, wall[1], wall[2], wall[2] / wall[1] }' "$rows" >>"$DOC"
     done
