@@ -119,13 +119,16 @@ impl FlowTable {
     /// Keeps to the bounds: what matters least goes first.
     pub(super) fn bound(&mut self, emit: &mut Emit<'_>) -> Result<(), SinkError> {
         self.stats.memory_peak = self.stats.memory_peak.max(self.memory);
-        // A flood of SYNs takes a third of the memory at the most: it must not slow down all the rest.
-        let half_open = self.options.memory / 3 / ENTRY_COST;
-        while self.list(State::HalfOpen).len() > half_open {
-            let Some(oldest) = self.list(State::HalfOpen).first() else {
-                break;
-            };
-            self.evict(oldest, emit)?;
+        // What is over, or never began, takes a third of the memory each at the most: a flood of SYNs, or a million
+        // short connections, must not slow down all the rest.
+        let third = self.options.memory / 3 / ENTRY_COST;
+        for state in [State::Tombstone, State::HalfOpen] {
+            while self.list(state).len() > third {
+                let Some(oldest) = self.list(state).first() else {
+                    break;
+                };
+                self.evict(oldest, emit)?;
+            }
         }
         while self.memory > self.options.memory || self.slab.len() > self.options.max_connections.max(1) {
             let Some(victim) = State::ALL.into_iter().find_map(|state| self.list(state).first()) else {

@@ -14,13 +14,13 @@ const TOGETHER: usize = 64;
 /// The index.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    places: HashTable<Place>,
-    /// Slots that were cleared and are still among `places`.
-    cleared: Vec<Place>,
+    slots: HashTable<Hashed>,
+    /// Slots that were cleared and are still among `slots`.
+    cleared: Vec<Hashed>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place {
+struct Hashed {
     hash: u32,
     slot: u32,
 }
@@ -32,30 +32,30 @@ fn wide(hash: u32) -> u64 {
 
 impl Index {
     pub(super) fn insert(&mut self, hash: u32, slot: u32) {
-        self.places
-            .insert_unique(wide(hash), Place { hash, slot }, |place| wide(place.hash));
+        self.slots
+            .insert_unique(wide(hash), Hashed { hash, slot }, |hashed| wide(hashed.hash));
     }
 
     /// Slots with this hash; some may be cleared.
     pub(super) fn slots(&self, hash: u32) -> impl Iterator<Item = u32> + Clone {
-        self.places
+        self.slots
             .iter_hash(wide(hash))
-            .filter(move |place| place.hash == hash)
-            .map(|place| place.slot)
+            .filter(move |hashed| hashed.hash == hash)
+            .map(|hashed| hashed.slot)
     }
 
     /// Removes a slot that was cleared, and releases it, at the latest some removals later.
     pub(super) fn remove(&mut self, hash: u32, slot: u32, slab: &mut Slab) {
-        self.cleared.push(Place { hash, slot });
+        self.cleared.push(Hashed { hash, slot });
         if self.cleared.len() < TOGETHER {
             return;
         }
         for cleared in self.cleared.drain(..) {
             let found = self
-                .places
-                .find_entry(wide(cleared.hash), |place| *place == cleared);
-            if let Ok(place) = found {
-                place.remove();
+                .slots
+                .find_entry(wide(cleared.hash), |hashed| *hashed == cleared);
+            if let Ok(found) = found {
+                found.remove();
             }
             slab.release(cleared.slot);
         }

@@ -20,7 +20,7 @@ const INDEX: &str = "flows";
 
 /// Where streams are kept.
 #[derive(Debug)]
-pub(super) enum Place {
+pub(super) enum Target {
     Store(Arc<Store>),
     Archive(Box<Archive>),
 }
@@ -28,7 +28,7 @@ pub(super) enum Place {
 /// A folder, or an archive, that streams go to.
 #[derive(Debug)]
 pub(super) struct Folder {
-    pub(super) place: Place,
+    pub(super) target: Target,
     /// Bytes of streams in it.
     pub(super) bytes: u64,
     /// An archive has an index of its own.
@@ -75,7 +75,7 @@ impl Folders {
         let mut folders = Self::none(archive.path(), None);
         folders.insert(
             Timestamp::default(),
-            Place::Archive(Box::new(archive)),
+            Target::Archive(Box::new(archive)),
             None,
             "flows.jsonl".to_owned(),
         );
@@ -86,8 +86,8 @@ impl Folders {
     pub(super) fn shared(path: &Path, named: bool, threads: usize) -> Result<(Order, Vec<Self>), SinkError> {
         let mut first = Self::new(path, named, None)?;
         let opened = first.current.and_then(|id| first.folders.remove(&id));
-        let Some((Place::Store(store), Some(index), index_name)) =
-            opened.map(|folder| (folder.place, folder.index, folder.index_name))
+        let Some((Target::Store(store), Some(index), index_name)) =
+            opened.map(|folder| (folder.target, folder.index, folder.index_name))
         else {
             return Err(SinkError::io(
                 path.display().to_string(),
@@ -97,8 +97,8 @@ impl Folders {
         let (order, lanes) = index.share(threads);
         let one = |index| {
             let mut folders = Self::none(&first.path, None);
-            let place = Place::Store(store.clone());
-            folders.insert(Timestamp::default(), place, Some(index), index_name.clone());
+            let target = Target::Store(store.clone());
+            folders.insert(Timestamp::default(), target, Some(index), index_name.clone());
             folders
         };
         Ok((order, lanes.into_iter().map(one).collect()))
@@ -161,7 +161,7 @@ impl Folders {
             .map_err(|error| failed(&store.path().join("flows.jsonl"), error))?;
         let before = self.current;
         let index = Lines::new(index);
-        let id = self.insert(time, Place::Store(Arc::new(store)), Some(index), index_name);
+        let id = self.insert(time, Target::Store(Arc::new(store)), Some(index), index_name);
         if let Some(before) = before {
             self.release(before)
                 .map_err(|failure| SinkError::io(failure.name, failure.source))?;
@@ -170,13 +170,13 @@ impl Folders {
     }
 
     /// The folder that new connections go to from now on.
-    fn insert(&mut self, time: Timestamp, place: Place, index: Option<Lines>, index_name: String) -> u32 {
+    fn insert(&mut self, time: Timestamp, target: Target, index: Option<Lines>, index_name: String) -> u32 {
         let id = self.next;
         self.next = self.next.wrapping_add(1);
         self.folders.insert(
             id,
             Folder {
-                place,
+                target,
                 bytes: 0,
                 index,
                 index_name,
@@ -200,10 +200,10 @@ impl Folders {
         };
         folder.connections = folder.connections.saturating_sub(1);
         folder.waiting.get_or_insert(self.now);
-        let written = match (&mut folder.place, &mut folder.index) {
-            (Place::Archive(archive), _) => archive.index(line),
-            (Place::Store(_), Some(index)) => index.write(line),
-            (Place::Store(_), None) => Ok(()),
+        let written = match (&mut folder.target, &mut folder.index) {
+            (Target::Archive(archive), _) => archive.index(line),
+            (Target::Store(_), Some(index)) => index.write(line),
+            (Target::Store(_), None) => Ok(()),
         };
         let written = written.map_err(|error| folder.failure(error, line.len()));
         written.and(self.release(id))
@@ -242,18 +242,18 @@ impl Folders {
 impl Folder {
     fn flush(&mut self) -> Result<(), Failure> {
         self.waiting = None;
-        let flushed = match (&mut self.place, &mut self.index) {
-            (Place::Archive(archive), _) => archive.flush(),
-            (Place::Store(_), Some(index)) => index.flush(),
-            (Place::Store(_), None) => Ok(()),
+        let flushed = match (&mut self.target, &mut self.index) {
+            (Target::Archive(archive), _) => archive.flush(),
+            (Target::Store(_), Some(index)) => index.flush(),
+            (Target::Store(_), None) => Ok(()),
         };
         flushed.map_err(|error| self.failure(error, 0))
     }
 
     fn finish(&mut self) -> Result<(), Failure> {
-        match &mut self.place {
-            Place::Archive(archive) => archive.finish().map_err(|error| self.failure(error, 0)),
-            Place::Store(_) => self.flush(),
+        match &mut self.target {
+            Target::Archive(archive) => archive.finish().map_err(|error| self.failure(error, 0)),
+            Target::Store(_) => self.flush(),
         }
     }
 

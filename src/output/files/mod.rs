@@ -233,7 +233,7 @@ impl Files {
         folder.bytes += bytes.len() as u64;
         let written = self
             .writer
-            .append(&mut folder.place, (connection, direction), stream, bytes);
+            .append(&mut folder.target, (connection, direction), stream, bytes);
         if stream.waits() && !stream.queued {
             stream.queued = true;
             self.due.push_back(Due {
@@ -273,9 +273,9 @@ impl Files {
         };
         let who = (&*connection, direction);
         let written = if over {
-            self.writer.finish(&mut folder.place, who, stream)
+            self.writer.finish(&mut folder.target, who, stream)
         } else {
-            self.writer.write(&mut folder.place, who, stream)
+            self.writer.write(&mut folder.target, who, stream)
         };
         self.outcome(written)
     }

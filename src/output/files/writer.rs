@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 
-use super::folder::Place;
+use super::folder::Target;
 use super::waiting::Waiting;
 use crate::event::{Connection, Direction};
 use crate::lasting::Lasting;
@@ -125,14 +125,14 @@ impl Writer {
     /// The stream's next bytes.
     pub(super) fn append(
         &mut self,
-        place: &mut Place,
+        target: &mut Target,
         (connection, direction): (&Connection, Direction),
         stream: &mut Stream,
         bytes: &[u8],
     ) -> Result<(), Failure> {
         let mut written = Ok(());
         if let Some(ending) = stream.ending.take() {
-            written = self.end(place, (connection, direction), stream);
+            written = self.end(target, (connection, direction), stream);
             stream.offset = stream.offset.saturating_add(stream.gap);
             stream.gap = 0;
             stream.position = 0;
@@ -148,7 +148,7 @@ impl Writer {
                 not_written: 0,
             });
         } else if stream.gap > WRITTEN_ZEROS || stream.gap > 0 && stream.waiting.is_empty() {
-            written = self.write(place, (connection, direction), stream);
+            written = self.write(target, (connection, direction), stream);
             let at_start = stream.files.is_empty();
             if at_start {
                 self.begin(stream, connection, direction);
@@ -165,7 +165,7 @@ impl Writer {
             self.begin(stream, connection, direction);
         }
         if stream.waiting.is_full(bytes.len()) {
-            let now = self.write(place, (connection, direction), stream);
+            let now = self.write(target, (connection, direction), stream);
             written = written.and(now);
         }
         if !stream.waiting.has_room()
@@ -175,9 +175,9 @@ impl Writer {
             stream.waiting = spare;
         }
         // An archive's spool takes whole buffers.
-        let lasts = match place {
-            Place::Store(_) => self.lasting.place(bytes),
-            Place::Archive(_) => None,
+        let lasts = match target {
+            Target::Store(_) => self.lasting.place(bytes),
+            Target::Archive(_) => None,
         };
         self.add(stream, |waiting| waiting.push(bytes, lasts));
         written
@@ -202,7 +202,7 @@ impl Writer {
     /// Writes what waits.
     pub(super) fn write(
         &mut self,
-        place: &mut Place,
+        target: &mut Target,
         who: (&Connection, Direction),
         stream: &mut Stream,
     ) -> Result<(), Failure> {
@@ -212,13 +212,13 @@ impl Writer {
         let mut waiting = std::mem::take(&mut stream.waiting);
         self.waiting = self.waiting.saturating_sub(waiting.memory());
         let len = waiting.len() as u64;
-        let written = match place {
-            Place::Store(store) => self.file(store, who, stream).and_then(|file| {
+        let written = match target {
+            Target::Store(store) => self.file(store, who, stream).and_then(|file| {
                 write_at(&file, &mut waiting.slices(&self.lasting), stream.position)?;
                 self.keep(stream, file);
                 Ok(())
             }),
-            Place::Archive(archive) => self.member(archive, who, stream).and_then(|()| {
+            Target::Archive(archive) => self.member(archive, who, stream).and_then(|()| {
                 let spooled = stream.spooled.get_or_insert_default();
                 archive.spool(spooled, stream.position, &[waiting.copied()])
             }),
@@ -232,7 +232,7 @@ impl Writer {
     /// The stream is over: writes what waits, closes the file.
     pub(super) fn finish(
         &mut self,
-        place: &mut Place,
+        target: &mut Target,
         who: (&Connection, Direction),
         stream: &mut Stream,
     ) -> Result<(), Failure> {
@@ -240,9 +240,9 @@ impl Writer {
         if stream.gap > 0 && stream.ending.is_none() && !stream.files.is_empty() {
             // What is missing at the end makes the file as long as the stream was: its last byte says so.
             stream.gap -= 1;
-            written = self.append(place, who, stream, &[0]);
+            written = self.append(target, who, stream, &[0]);
         }
-        let written = written.and(self.end(place, who, stream));
+        let written = written.and(self.end(target, who, stream));
         let waiting = std::mem::take(&mut stream.waiting);
         if waiting.has_room() && self.spare.len() < SPARE {
             self.spare.push(waiting);
@@ -253,13 +253,13 @@ impl Writer {
     /// The file is over.
     fn end(
         &mut self,
-        place: &mut Place,
+        target: &mut Target,
         who: (&Connection, Direction),
         stream: &mut Stream,
     ) -> Result<(), Failure> {
-        let written = match place {
-            Place::Store(_) => self.write(place, who, stream),
-            Place::Archive(archive) => self.end_member(archive, who, stream),
+        let written = match target {
+            Target::Store(_) => self.write(target, who, stream),
+            Target::Archive(archive) => self.end_member(archive, who, stream),
         };
         self.close(stream);
         written
