@@ -42,12 +42,11 @@ fn folder_of(capture: &Path, options: &[&str], through_pipe: bool) -> BTreeMap<S
         .collect()
 }
 
+/// The console, through a pipe, and the table below it.
 fn console_of(capture: &Path, threads: &str) -> String {
     let mut command = flowdump();
-    command
-        .args(["-q", "-c", "--threads", threads, "-r"])
-        .arg(capture);
-    run(&mut command).ok().text()
+    let options = ["-q", "-c", "--summary", "--threads", threads, "-r"];
+    run(command.args(options).arg(capture)).ok().text()
 }
 
 #[test]
@@ -72,6 +71,10 @@ fn files_and_their_index_are_the_same() {
 fn the_console_is_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let generated = [Kind::Mail, Kind::Lossy, Kind::BulkText].map(|kind| generated(kind, folder.path()));
+    let mail = console_of(&generated[0], "3");
+    let table = mail.find("TIME      CLIENT").expect("a table");
+    let last_line = mail.rfind("[TLS ").expect("a line of the conversation");
+    assert!(table > last_line, "the table stands below the conversation");
     for capture in captures().into_iter().chain(generated) {
         let one = console_of(&capture, "1");
         for threads in ["2", "3"] {
