@@ -171,6 +171,33 @@ fn names_that_come_again_gaps_and_folders_in_names_are_those_of_a_folder() {
 }
 
 #[test]
+fn streams_are_stored_and_the_index_is_deflated() {
+    if !installed("python3", "methods of members") {
+        return;
+    }
+    let talks: Vec<_> = (0..1000)
+        .map(|number| {
+            let mut talk = talk(number);
+            talk.handshake().client(&[b'x'; 100]).close();
+            talk
+        })
+        .collect();
+    let place = tempfile::tempdir().unwrap();
+    fs::write(place.path().join("x.pcap"), pcap_of(&talks)).unwrap();
+    let place = three_ways(&[], &place.path().join("x.pcap"));
+    let script = "import zipfile\n\
+        z = zipfile.ZipFile('out.zip')\n\
+        print({(i.compress_type, i.file_size == i.compress_size) for i in z.infolist()[:-1]})\n\
+        i = z.infolist()[-1]\n\
+        print(i.compress_type, i.file_size == len(open('out/flows.jsonl', 'rb').read()) > 6 * i.compress_size)";
+    let mut python = Command::new("python3");
+    let output = python.args(["-c", script]).current_dir(place.path()).output();
+    let output = output.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(said, "{(0, True)}\n8 True\n", "{output:?}");
+}
+
+#[test]
 fn every_common_program_reads_them() {
     let place = three_ways(&[], &capture("demo.pcap"));
     let wanted = folder(&place.path().join("out"));

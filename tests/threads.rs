@@ -22,11 +22,12 @@ fn generated(kind: Kind, folder: &Path) -> PathBuf {
     path
 }
 
-/// All that a run writes into its folder, the index in its order.
-fn folder_of(capture: &Path, options: &[&str], through_pipe: bool) -> BTreeMap<String, Vec<u8>> {
+/// All that a run writes into a folder, the index in its order; with `output` in it into an archive.
+fn folder_of(capture: &Path, output: &str, threads: &str, through_pipe: bool) -> BTreeMap<String, Vec<u8>> {
     let folder = tempfile::tempdir().unwrap();
     let mut command = flowdump();
-    command.args(["-q", "-o"]).arg(folder.path()).args(options);
+    command.args(["-q", "--threads", threads, "-o"]);
+    command.arg(folder.path().join(output));
     if through_pipe {
         run_with_input(command.args(["-r", "-"]), &std::fs::read(capture).unwrap()).ok();
     } else {
@@ -55,14 +56,33 @@ fn files_and_their_index_are_the_same() {
     let kinds = [Kind::Mail, Kind::Lossy, Kind::Swarm, Kind::Bulk];
     let generated = kinds.map(|kind| generated(kind, folder.path()));
     for capture in captures().into_iter().chain(generated) {
-        let one = folder_of(&capture, &["--threads", "1"], false);
+        let one = folder_of(&capture, "", "1", false);
         for (threads, through_pipe) in [("2", false), ("3", false), ("6", false), ("3", true), ("1", true)] {
-            let other = folder_of(&capture, &["--threads", threads], through_pipe);
+            let other = folder_of(&capture, "", threads, through_pipe);
             assert!(
                 one == other,
                 "{} on {threads} threads, through a pipe: {through_pipe}",
                 capture.display()
             );
+        }
+    }
+}
+
+#[test]
+fn archives_are_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let kinds = [Kind::Mail, Kind::Lossy, Kind::Swarm, Kind::Bulk];
+    for capture in kinds.map(|kind| generated(kind, folder.path())) {
+        for output in ["x.zip", "x.tar"] {
+            let one = folder_of(&capture, output, "1", false);
+            assert_eq!(one.keys().collect::<Vec<_>>(), [output]);
+            for (threads, through_pipe) in [("2", false), ("3", false), ("3", true)] {
+                let other = folder_of(&capture, output, threads, through_pipe);
+                assert!(
+                    one == other,
+                    "{output} on {threads} threads, through a pipe: {through_pipe}"
+                );
+            }
         }
     }
 }

@@ -1,4 +1,5 @@
-//! One archive instead of a folder: every stream is a stored member, written front to back.
+//! One archive instead of a folder: every stream is a stored member, written front to back. The index, the last
+//! member, is deflated in a ZIP archive.
 //!
 //! A member's header has its length, so it goes in as a whole when its stream is over; what can't wait in memory
 //! until then waits in the spool. A member that can't be written (disk full) leaves nothing behind, so that the
@@ -7,6 +8,7 @@
 //! What is kept in memory of a member that is written is the hash of its name (10 to 21 bytes), to tell when a
 //! name comes again; ZIP's central directory waits in the spool, too.
 
+mod index;
 mod log;
 mod names;
 mod spool;
@@ -24,10 +26,12 @@ use std::path::{Path, PathBuf};
 
 use super::store::first_free;
 use crate::time::Timestamp;
+use index::{Index, Whole};
 use log::Log;
 use names::Names;
 use spool::Spool;
 pub use spool::Spooled;
+use zip::{Member, Method};
 
 /// Members are gathered to so many bytes before they are written.
 const GATHERED: usize = 1 << 20;
@@ -41,7 +45,7 @@ const INDEX: &str = "flows.jsonl";
 /// How an archive is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// Stored members, a central directory at the end, ZIP64 where it takes that.
+    /// A central directory at the end, ZIP64 where it takes that.
     Zip,
     /// GNU tar.
     Tar,
@@ -61,6 +65,14 @@ impl Format {
             None
         }
     }
+
+    /// How the index is kept.
+    const fn index(self) -> Method {
+        match self {
+            Self::Zip => Method::Deflated,
+            Self::Tar => Method::Stored,
+        }
+    }
 }
 
 /// An archive that is being written.
@@ -76,7 +88,8 @@ pub struct Archive {
     header: Vec<u8>,
     spool: Spool,
     names: Names,
-    index: Log,
+    /// Until the archive is ended.
+    index: Option<Index>,
     directory: Log,
     members: u64,
     /// Where the last member in the file ends.
@@ -84,7 +97,6 @@ pub struct Archive {
     /// Ends of members before it, at least [`APART`] bytes apart.
     marks: Vec<Mark>,
     latest: Timestamp,
-    finished: bool,
 }
 
 /// An archive up to the end of a member.
@@ -124,13 +136,12 @@ impl Archive {
             header: Vec::new(),
             spool: Spool::new(spool),
             names,
-            index: Log::default(),
+            index: Some(Index::new(format.index())),
             directory: Log::default(),
             members: 0,
             safe: Mark::default(),
             marks: Vec::new(),
             latest: Timestamp::default(),
-            finished: false,
         })
     }
 
@@ -172,39 +183,39 @@ impl Archive {
         at: u64,
         tail: &[u8],
     ) -> io::Result<()> {
-        let added = self
-            .spool(&mut spooled, at, &[])
-            .and_then(|()| self.add_borrowed(name, time, &spooled, tail));
+        let added = self.spool(&mut spooled, at, &[]).and_then(|()| {
+            self.latest = self.latest.max(time);
+            let len = spooled.len().saturating_add(tail.len() as u64);
+            let member = Member {
+                name,
+                time,
+                method: Method::Stored,
+                len,
+                crc: match self.format {
+                    Format::Zip => spooled.crc_with(tail),
+                    Format::Tar => 0,
+                },
+                packed: len,
+                offset: 0,
+            };
+            self.member(member, &spooled, tail)
+        });
         self.spool.release(spooled);
         added
     }
 
-    fn add_borrowed(
-        &mut self,
-        name: &str,
-        time: Timestamp,
-        spooled: &Spooled,
-        tail: &[u8],
-    ) -> io::Result<()> {
-        self.latest = self.latest.max(time);
-        let mut member = zip::Member {
-            name,
-            time,
-            len: spooled.len().saturating_add(tail.len() as u64),
-            crc: 0,
-            offset: 0,
-        };
+    /// Adds a member; where it begins is found here.
+    fn member(&mut self, mut member: Member<'_>, spooled: &Spooled, tail: &[u8]) -> io::Result<()> {
         let mut header = std::mem::take(&mut self.header);
         header.clear();
         let padding = match self.format {
             Format::Zip => {
-                member.crc = spooled.crc_with(tail);
                 member.local_header(&mut header)?;
                 0
             }
             Format::Tar => {
-                tar::header(name, time, member.len, &mut header)?;
-                tar::padding(member.len)
+                tar::header(member.name, member.time, member.packed, &mut header)?;
+                tar::padding(member.packed)
             }
         };
         let written = self.put(&header, spooled, tail, padding);
@@ -283,14 +294,13 @@ impl Archive {
         written.or_else(|error| self.file.set_len(self.at).and(Err(error)))
     }
 
-    /// A line of the index.
+    /// A line of the index, unless the archive has ended.
     ///
     /// # Errors
     /// What the system says; the index is without it then.
     pub fn index(&mut self, line: &[u8]) -> io::Result<()> {
-        self.index.make_room(&mut self.spool)?;
-        self.index.waiting.extend_from_slice(line);
-        Ok(())
+        let index = self.index.as_mut();
+        index.map_or(Ok(()), |index| index.line(line, &mut self.spool))
     }
 
     /// Adds the index and ends the archive; only the first call does.
@@ -298,10 +308,10 @@ impl Archive {
     /// # Errors
     /// What the system said first. The archive is still readable where its end could be written.
     pub fn finish(&mut self) -> io::Result<()> {
-        if std::mem::replace(&mut self.finished, true) {
+        let Some(index) = self.index.take() else {
             return Ok(());
-        }
-        let index = std::mem::take(&mut self.index);
+        };
+        let index = index.finish()?;
         let mut outcome = self.flush();
         if outcome.is_err() {
             self.back_to(self.safe);
@@ -330,8 +340,17 @@ impl Archive {
         let _ = self.file.set_len(self.at);
     }
 
-    fn end(&mut self, index: &Log) -> io::Result<()> {
-        self.add_borrowed(INDEX, self.latest, &index.spooled, &index.waiting)?;
+    fn end(&mut self, index: &Whole) -> io::Result<()> {
+        let member = Member {
+            name: INDEX,
+            time: self.latest,
+            method: self.format.index(),
+            len: index.len,
+            crc: index.crc,
+            packed: index.packed.len(),
+            offset: 0,
+        };
+        self.member(member, &index.packed.spooled, &index.packed.waiting)?;
         self.flush()?;
         let mut at = self.at;
         let mut end = Vec::new();

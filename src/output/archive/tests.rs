@@ -59,6 +59,32 @@ fn a_member_of_5_gib_and_one_behind_it_take_zip64() {
 }
 
 #[test]
+fn an_index_of_5_gib_has_both_its_sizes_in_the_zip64_record() {
+    let member = Member {
+        name: INDEX,
+        time: TIME,
+        method: Method::Deflated,
+        len: 5 << 30,
+        crc: 1,
+        packed: 5 << 20,
+        offset: 7,
+    };
+    // Version needed, no flags, method 8, date, time, CRC, two sizes elsewhere; lengths of name and extra.
+    let common = b"\x2d\0\0\0\x08\0\xcb\x3c\x75\x5d\x01\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\x0b\0\x14\0";
+    let sizes = b"\x01\0\x10\0\0\0\0\x40\x01\0\0\0\0\0\x50\0\0\0\0\0";
+    let (mut local, mut central) = (Vec::new(), Vec::new());
+    member.local_header(&mut local).unwrap();
+    member.central_header(&mut central);
+    assert_eq!(
+        local,
+        [b"PK\x03\x04", &common[..], b"flows.jsonl", sizes].concat()
+    );
+    let behind = b"\0\0\0\0\0\0\0\0\xa0\x81\x07\0\0\0";
+    let wanted = [b"PK\x01\x02\x2d\x03", &common[..], behind, b"flows.jsonl", sizes].concat();
+    assert_eq!(central, wanted);
+}
+
+#[test]
 fn a_tar_member_of_9_gib_and_a_long_name_are_read_by_the_tar_crate() {
     let folder = tempfile::tempdir().unwrap();
     let mut archive = Archive::create(&folder.path().join("x.tar"), Format::Tar).unwrap();

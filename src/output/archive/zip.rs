@@ -13,8 +13,9 @@ use crate::time::Timestamp;
 /// Made by Unix (4.4.2), so that attributes are a mode.
 const MADE_BY: u16 = 3 << 8 | 45;
 
-/// What a reader must know (4.4.3): nothing, or ZIP64.
+/// What a reader must know (4.4.3): nothing, deflate, or ZIP64.
 const PLAIN: u16 = 10;
+const DEFLATE: u16 = 20;
 const ZIP64: u16 = 45;
 
 /// A regular file, 0640 (4.4.15).
@@ -23,13 +24,24 @@ const ATTRIBUTES: u32 = 0o100_640 << 16;
 /// In the place of a number that stands in the ZIP64 record instead.
 const ELSEWHERE: u32 = u32::MAX;
 
-/// A stored member.
+/// How a member is kept (4.4.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    Stored = 0,
+    Deflated = 8,
+}
+
+/// A member.
 #[derive(Debug, Clone, Copy)]
 pub struct Member<'n> {
     pub name: &'n str,
     pub time: Timestamp,
+    pub method: Method,
+    /// Bytes of its content, and their CRC-32.
     pub len: u64,
     pub crc: u32,
+    /// Bytes that it takes in the archive.
+    pub packed: u64,
     /// Where its local header stands.
     pub offset: u64,
 }
@@ -44,12 +56,11 @@ impl Member<'_> {
             return Err(io::ErrorKind::InvalidFilename.into());
         }
         let mut extra = Vec::new();
-        if self.len >= u64::from(ELSEWHERE) {
-            // Both sizes, always both here (4.5.3).
-            extra.extend([self.len, self.len]);
+        if self.is_long() {
+            extra.extend([self.len, self.packed]);
         }
         out.extend(0x0403_4b50_u32.to_le_bytes());
-        self.common(if extra.is_empty() { PLAIN } else { ZIP64 }, extra.len(), out);
+        self.common(extra.len(), out);
         out.extend(self.name.as_bytes());
         zip64_extra(&extra, out);
         Ok(())
@@ -58,15 +69,15 @@ impl Member<'_> {
     /// What stands of it in the central directory (4.3.12).
     pub fn central_header(&self, out: &mut Vec<u8>) {
         let mut extra = Vec::new();
-        if self.len >= u64::from(ELSEWHERE) {
-            extra.extend([self.len, self.len]);
+        if self.is_long() {
+            extra.extend([self.len, self.packed]);
         }
         if self.offset >= u64::from(ELSEWHERE) {
             extra.push(self.offset);
         }
         out.extend(0x0201_4b50_u32.to_le_bytes());
         out.extend(MADE_BY.to_le_bytes());
-        self.common(if extra.is_empty() { PLAIN } else { ZIP64 }, extra.len(), out);
+        self.common(extra.len(), out);
         // No comment, on the first disk, no internal attributes.
         out.extend([0; 6]);
         out.extend(ATTRIBUTES.to_le_bytes());
@@ -75,15 +86,30 @@ impl Member<'_> {
         zip64_extra(&extra, out);
     }
 
+    /// Whether both sizes stand in the ZIP64 record: a local header has both there, or none (4.5.3).
+    fn is_long(&self) -> bool {
+        self.len.max(self.packed) >= u64::from(ELSEWHERE)
+    }
+
     /// From the version needed to the length of the extra fields, which both headers have.
-    fn common(&self, version: u16, extra: usize, out: &mut Vec<u8>) {
-        // Bit 11: the name is UTF-8 (4.4.4). Method 0: stored.
+    fn common(&self, extra: usize, out: &mut Vec<u8>) {
+        let version = match self.method {
+            _ if extra > 0 => ZIP64,
+            Method::Stored => PLAIN,
+            Method::Deflated => DEFLATE,
+        };
+        // Bit 11: the name is UTF-8 (4.4.4).
         let flags: u16 = if self.name.is_ascii() { 0 } else { 1 << 11 };
         let (date, time) = dos(self.time);
-        for field in [version, flags, 0, time, date] {
+        for field in [version, flags, self.method as u16, time, date] {
             out.extend(field.to_le_bytes());
         }
-        for field in [self.crc, short(self.len), short(self.len)] {
+        let sizes = if self.is_long() {
+            [ELSEWHERE; 2]
+        } else {
+            [short(self.packed), short(self.len)]
+        };
+        for field in [self.crc].into_iter().chain(sizes) {
             out.extend(field.to_le_bytes());
         }
         let extra = if extra == 0 { 0 } else { 4 + 8 * extra };

@@ -1,0 +1,80 @@
+//! The index of an archive, packed while its lines come, so that little is left to do at the end.
+//!
+//! It is a kilobyte a connection, and of many short connections most of an archive: deflating it takes less time
+//! than the system takes to write it down, to read it again and to write it where it belongs.
+
+use std::io::{self, Write};
+
+use crc32fast::Hasher;
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
+
+use super::log::Log;
+use super::spool::Spool;
+use super::zip::Method;
+
+/// Lines so far.
+#[derive(Debug)]
+pub struct Index {
+    /// As the archive will have them.
+    packed: Log,
+    deflate: Option<DeflateEncoder<Vec<u8>>>,
+    len: u64,
+    crc: Hasher,
+}
+
+/// All lines.
+#[derive(Debug, Default)]
+pub struct Whole {
+    pub packed: Log,
+    /// Bytes of the lines, and their CRC-32.
+    pub len: u64,
+    pub crc: u32,
+}
+
+impl Index {
+    /// No lines.
+    pub fn new(method: Method) -> Self {
+        Self {
+            packed: Log::default(),
+            // Level 1: what the next ones save is less than a hundredth of the archive.
+            deflate: (method == Method::Deflated)
+                .then(|| DeflateEncoder::new(Vec::new(), Compression::fast())),
+            len: 0,
+            crc: Hasher::new(),
+        }
+    }
+
+    /// The next line.
+    ///
+    /// # Errors
+    /// What the system says; the index is without it then.
+    pub fn line(&mut self, line: &[u8], spool: &mut Spool) -> io::Result<()> {
+        self.packed.make_room(spool)?;
+        match &mut self.deflate {
+            Some(deflate) => {
+                deflate.write_all(line)?;
+                self.packed.waiting.append(deflate.get_mut());
+            }
+            None => self.packed.waiting.extend_from_slice(line),
+        }
+        self.len += line.len() as u64;
+        self.crc.update(line);
+        Ok(())
+    }
+
+    /// There are no more.
+    ///
+    /// # Errors
+    /// None: what is left goes to memory.
+    pub fn finish(mut self) -> io::Result<Whole> {
+        if let Some(deflate) = self.deflate {
+            self.packed.waiting.append(&mut deflate.finish()?);
+        }
+        Ok(Whole {
+            packed: self.packed,
+            len: self.len,
+            crc: self.crc.finalize(),
+        })
+    }
+}
