@@ -6,7 +6,8 @@ use owo_colors::Style;
 
 use crate::event::{Direction, Kind};
 
-/// What a piece of a line starts with; [`Palette::end`] closes it.
+/// What a piece of a line starts with. Time and addresses stand first; all others also end the colours of the piece
+/// before them. [`Palette::end`] closes the last one.
 #[derive(Debug, Clone, Default)]
 pub struct Palette {
     /// Time and addresses, by direction.
@@ -29,11 +30,12 @@ impl Palette {
 
     /// tcpflow's colours: blue for what the client says, red for the server.
     pub fn colours() -> Self {
-        let start = |style: Style| style.prefix_formatter().to_string().into_bytes();
+        let first = |style: Style| style.prefix_formatter().to_string();
+        let start = |style: Style| first(style).replace("\x1b[", "\x1b[0;").into_bytes();
         Self {
             prefix: [
-                start(Style::new().blue().dimmed()),
-                start(Style::new().red().dimmed()),
+                first(Style::new().blue().dimmed()).into_bytes(),
+                first(Style::new().red().dimmed()).into_bytes(),
             ],
             plain: [start(Style::new().blue()), start(Style::new().red())],
             command: start(Style::new().blue().bold()),
@@ -42,7 +44,7 @@ impl Palette {
             injected: start(Style::new().black().on_yellow()),
             marker: start(Style::new().bold()),
             own: start(Style::new().dimmed()),
-            end: b"\x1b[0m",
+            end: b"\x1b[m",
         }
     }
 

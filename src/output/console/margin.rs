@@ -81,5 +81,4 @@ pub(super) fn write_prefix(
     }
     out.extend_from_slice(state.addresses(direction));
     out.extend_from_slice(b"  ");
-    out.extend_from_slice(options.palette.end());
 }

@@ -226,7 +226,6 @@ impl Page<'_> {
         self.out.put(self.margin.start());
         self.content(line);
         if unfinished {
-            self.out.put(self.options.palette.end());
             self.out.put(self.options.palette.own());
             self.out.put(b" [unfinished]");
         }
