@@ -30,6 +30,7 @@ need hyperfine "apt install hyperfine, or cargo install hyperfine"
 
 cargo build --release --locked -p flowdump-bench
 [ -x "$FLOWDUMP" ] || cargo build --release --locked
+if have cc; then cc -O2 -o $TOOLS/bench-plain benches/plain.c; fi
 mkdir -p "$WORK" "$OUT"
 trap 'rm -rf "$OUT"' EXIT
 
@@ -115,7 +116,7 @@ say "# Benchmarks" "" \
     "table one after the other in one go, captures in the page cache, output on a memory file system into a" \
     "fresh folder. Ratios mean something on other machines, seconds do not. Streams are compared with the" \
     "captures' manifests byte for byte. The *bare loop* creates, writes and closes the same files and does" \
-    "nothing else." "" \
+    "nothing else; *plain C* (\`benches/plain.c\`) is the least that puts each segment where it belongs." "" \
     "- $(date -u +%F), $(git describe --always --dirty 2>/dev/null || echo 'no git')" \
     "- $(nproc) × $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1), $(awk '/MemTotal/ { printf "%.0f GB", $2 / 1e6 }' /proc/meminfo), Linux $(uname -r), load $(cut -d' ' -f1 /proc/loadavg) before it began" \
     "- $(have tcpflow && tcpflow -V 2>&1 | head -1), $(have tshark && tshark -v 2>/dev/null | head -1 | cut -d' ' -f1-3)"
@@ -129,6 +130,9 @@ files() { # files NAME TITLE RUNS RUNS_OF_TCPFLOW
     local all=("cp" "cp $WORK/$name.pcap $OUT/o" \
         "bare loop" "$TOOLS/bench-files $WORK/$name.tsv $OUT/o" \
         "flowdump" "$(fd "$name") -o $OUT/o")
+    if [ -x $TOOLS/bench-plain ] && [ "$name" != swarm ]; then
+        all+=("plain C" "$TOOLS/bench-plain $WORK/$name.pcap $OUT/o")
+    fi
     local others=("tcpflow" "$(tf "$name") -o $OUT/o")
     if have tcpflow && [ "$3" = "$4" ]; then
         all+=("${others[@]}")
@@ -215,17 +219,28 @@ if part memory; then
 fi
 
 if part linear; then
-    say "" "## Four times the input" "" "| capture | a quarter | all | ratio |" "|---|---:|---:|---:|"
+    say "" "## Four times the input" "" \
+        "What the file system takes for more files in one folder is in the bare loop; to the console there is none." "" \
+        "| what | a quarter | all | ratio |" "|---|---:|---:|---:|"
+    # four_times RUNS NAME QUARTER ALL
+    four_times() {
+        : >"$rows"
+        time_all "$1" quarter "$3" all "$4"
+        awk -F'\t' -v name="$2" '{ wall[NR] = $2 }
+            END { printf "| %s | %.3f s | %.3f s | %.2f |\n", name, wall[1], wall[2], wall[2] / wall[1] }' "$rows" >>"$DOC"
+    }
     for name in bulk mail swarm; do
         case $name in
         swarm) capture $name-quarter swarm --connections $((swarm / 4)) ;;
         *) capture $name-quarter $name --megabytes $((mega / 4)) ;;
         esac
-        : >"$rows"
         [ $name = swarm ] && linear_runs=$swarm_runs || linear_runs=$runs
-        time_all "$linear_runs" quarter "$(fd $name-quarter) -o $OUT/o" all "$(fd $name) -o $OUT/o"
-        awk -F'\t' -v name=$name '{ wall[NR] = $2 }
-            END { printf "| %s | %.3f s | %.3f s | %.2f |\n", name, wall[1], wall[2], wall[2] / wall[1] }' "$rows" >>"$DOC"
+        four_times "$linear_runs" "$name to files" "$(fd $name-quarter) -o $OUT/o" "$(fd $name) -o $OUT/o"
+        four_times "$linear_runs" "$name, bare loop" "$TOOLS/bench-files $WORK/$name-quarter.tsv $OUT/o" \
+            "$TOOLS/bench-files $WORK/$name.tsv $OUT/o"
+        [ $name = bulk ] || four_times "$runs" "$name to the console" "$(fd $name-quarter) -c" "$(fd $name) -c"
+        [ $name != swarm ] || four_times "$runs" "$name to .zip" "$(fd $name-quarter) -o $OUT/o/a.zip" \
+            "$(fd $name) -o $OUT/o/a.zip"
     done
 fi
 
