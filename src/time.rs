@@ -39,9 +39,14 @@ impl Timestamp {
         self.0.rem_euclid(1_000_000_000) as u32
     }
 
+    /// Nanoseconds from `earlier` on, negative where this is before it.
+    pub const fn nanos_since(self, earlier: Self) -> i64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
     /// How long after `earlier` this is; zero where it is not after it (captures are not always in order).
     pub fn since(self, earlier: Self) -> Duration {
-        Duration::from_nanos(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+        Duration::from_nanos(u64::try_from(self.nanos_since(earlier)).unwrap_or(0))
     }
 }
 

@@ -155,13 +155,7 @@ impl Bytes {
     /// and the window holds no more than what came before.
     pub(super) fn fill(&mut self, need: usize) -> io::Result<bool> {
         match self {
-            Self::Map { map, at, near } => {
-                if *at >= *near {
-                    *near = *at + NEAR;
-                    bring_near(map.get(*at..).unwrap_or_default());
-                }
-                Ok(map.len() - *at >= need)
-            }
+            Self::Map { map, at, .. } => Ok(map.len() - *at >= need),
             Self::Stream(stream) => stream.fill(need),
         }
     }
@@ -177,7 +171,13 @@ impl Bytes {
     /// Moves on.
     pub(super) fn consume(&mut self, len: usize) {
         match self {
-            Self::Map { map, at, .. } => *at = (*at + len).min(map.len()),
+            Self::Map { map, at, near } => {
+                *at = (*at + len).min(map.len());
+                if *at >= *near {
+                    *near = *at + NEAR;
+                    bring_near(map.get(*at..).unwrap_or_default());
+                }
+            }
             Self::Stream(stream) => {
                 stream.begin = (stream.begin + len).min(stream.end);
                 stream.position += len as u64;

@@ -290,51 +290,51 @@ impl Open {
         if let Some(record) = self.record.take() {
             self.bytes.consume(record.used);
         }
-        let mut need = 1;
         loop {
-            let offset = self.bytes.position();
-            let enough = match self.bytes.fill(need) {
-                Ok(enough) => enough,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Step::Pause),
-                Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
-                    let how = error.to_string();
-                    return Ok(Step::Cut { offset, how });
-                }
-                Err(error) => {
-                    return Err(CaptureError::Broken {
-                        path: self.path.clone(),
-                        offset,
-                        reason: error.to_string(),
-                    });
-                }
-            };
-            if !enough {
-                let have = self.bytes.window().len();
-                return Ok(if have == 0 {
-                    Step::End
-                } else {
-                    let how = format!("{} bytes missing", need - have);
-                    Step::Cut { offset, how }
-                });
-            }
             match self.format.item(self.bytes.window()) {
                 Ok(Item::Packet(record)) => {
                     self.record = Some(record);
                     return Ok(Step::Packet);
                 }
-                Ok(Item::Passed(used)) => {
-                    self.bytes.consume(used);
-                    need = 1;
+                Ok(Item::Passed(used)) => self.bytes.consume(used),
+                Ok(Item::Need(need)) => {
+                    if let Some(step) = self.fill(need)? {
+                        return Ok(step);
+                    }
                 }
-                Ok(Item::Need(more)) => need = more,
-                Err(reason) => {
-                    return Err(CaptureError::Broken {
-                        path: self.path.clone(),
-                        offset,
-                        reason,
-                    });
-                }
+                Err(reason) => return Err(self.broken(reason)),
             }
+        }
+    }
+
+    /// Makes the window `need` bytes long; if that can't be, says what the step comes to.
+    fn fill(&mut self, need: usize) -> Result<Option<Step>, CaptureError> {
+        let offset = self.bytes.position();
+        match self.bytes.fill(need) {
+            Ok(true) => Ok(None),
+            Ok(false) => {
+                let have = self.bytes.window().len();
+                Ok(Some(if have == 0 {
+                    Step::End
+                } else {
+                    let how = format!("{} bytes missing", need - have);
+                    Step::Cut { offset, how }
+                }))
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(Some(Step::Pause)),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                let how = error.to_string();
+                Ok(Some(Step::Cut { offset, how }))
+            }
+            Err(error) => Err(self.broken(error.to_string())),
+        }
+    }
+
+    fn broken(&self, reason: String) -> CaptureError {
+        CaptureError::Broken {
+            path: self.path.clone(),
+            offset: self.bytes.position(),
+            reason,
         }
     }
 }

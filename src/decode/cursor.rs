@@ -2,6 +2,7 @@
 //! were on the wire, and what the layers so far said.
 
 use super::Scope;
+use super::ip::Ip;
 
 /// The rest of a packet.
 #[derive(Debug, Clone, Copy)]
@@ -55,6 +56,8 @@ pub(super) struct Around {
     pub(super) interface: u32,
     /// Layers taken off so far: nesting is bounded.
     pub(super) depth: u8,
+    /// The innermost IP header so far.
+    pub(super) ip: Ip,
 }
 
 impl Around {

@@ -1,17 +1,16 @@
 //! The walk from a packet's first byte to its TCP segment.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
-use etherparse::err::{ipv4, ipv6};
-use etherparse::{Ipv6ExtensionSlice, LaxIpv4Slice, LaxIpv6Slice, TcpOptionElement, TcpOptionsIterator};
+use etherparse::{TcpOptionElement, TcpOptionsIterator};
 
 use super::cursor::{Around, Cursor, be16, be32};
 use super::fragments::{Fragments, Key};
+use super::ip;
 use super::link::{self, Layer, scope};
 use super::tunnel;
 use super::unread::{Unread, UnreadCounts};
-use super::{Endpoint, Flags, Segment};
+use super::{Endpoint, Flags, Scope, Segment};
 use crate::capture::Packet;
 use crate::time::Timestamp;
 
@@ -49,40 +48,6 @@ pub struct Decoder {
     counts: UnreadCounts,
 }
 
-/// An IP header as the TCP segment needs it.
-#[derive(Debug, Clone, Copy)]
-struct Ip {
-    source: IpAddr,
-    destination: IpAddr,
-    id: u16,
-    ttl: u8,
-}
-
-/// Where a walk stands.
-#[derive(Debug, Clone, Copy)]
-enum At {
-    Layer(Layer),
-    /// Behind an IP header, with the protocol that it names.
-    Transport(u8, Ip),
-    /// The same, and only a part of what it carries.
-    Fragment(Fragment),
-}
-
-/// A fragment's place in its datagram.
-#[derive(Debug, Clone, Copy)]
-struct Fragment {
-    key: Key,
-    offset: usize,
-    more: bool,
-    ip: Ip,
-}
-
-/// Where a walk ended.
-enum Walked<'a> {
-    Segment(Segment<'a>),
-    Fragment(Fragment, &'a [u8], Around),
-}
-
 impl Decoder {
     /// A decoder with nothing waiting.
     pub fn new(options: DecodeOptions) -> Self {
@@ -105,41 +70,22 @@ impl Decoder {
             interface: packet.interface,
             ..Around::default()
         };
-        let ignore = self.ignore_vlan;
-        let walked = link::first(packet.link_type, &mut cursor, &mut around)
-            .and_then(|layer| walk(At::Layer(layer), cursor, around, packet.time, ignore));
-        let reason = match walked {
-            Ok(Walked::Segment(segment)) => return Some(segment),
-            Err(reason) => reason,
-            Ok(Walked::Fragment(fragment, bytes, around)) => {
-                let Fragment {
-                    key,
-                    offset,
-                    more,
-                    ip,
-                } = fragment;
-                match self.fragments.add(key, offset, more, bytes, packet.time) {
-                    Err(()) => Unread::BadFragment,
-                    Ok(None) => return None,
-                    Ok(Some(whole)) => {
-                        self.whole = whole;
-                        let cursor = Cursor {
-                            bytes: &self.whole,
-                            wire: self.whole.len(),
-                        };
-                        let at = At::Transport(key.protocol, ip);
-                        match walk(at, cursor, around, packet.time, ignore) {
-                            Ok(Walked::Segment(segment)) => return Some(segment),
-                            Err(reason) => reason,
-                            // Fragments within what was itself put together from fragments.
-                            Ok(Walked::Fragment(..)) => Unread::TooDeep,
-                        }
-                    }
-                }
+        let found = find(
+            packet,
+            &mut cursor,
+            &mut around,
+            self.ignore_vlan,
+            &mut self.fragments,
+            &mut self.whole,
+        );
+        match found {
+            Ok(Some(header)) => Some(segment(&header, &cursor, &around, packet.time)),
+            Ok(None) => None,
+            Err(reason) => {
+                self.counts.add(reason, 1);
+                None
             }
-        };
-        self.counts.add(reason, 1);
-        None
+        }
     }
 
     /// What gave no segment so far, by reason. Fragments that still wait are counted as lost.
@@ -153,45 +99,82 @@ impl Decoder {
     }
 }
 
+/// Goes down to the packet's TCP header. `None` where that is in a datagram whose fragments are not all there yet.
+fn find<'a>(
+    packet: &Packet<'a>,
+    cursor: &mut Cursor<'a>,
+    around: &mut Around,
+    ignore_vlan: bool,
+    fragments: &mut Fragments,
+    whole: &'a mut Vec<u8>,
+) -> Result<Option<Tcp<'a>>, Unread> {
+    let layer = link::first(packet.link_type, cursor, around)?;
+    walk(layer, cursor, around, ignore_vlan)?;
+    if let Some(part) = around.ip.part.take() {
+        let key = Key {
+            source: around.ip.source,
+            destination: around.ip.destination,
+            id: part.id,
+            protocol: around.ip.protocol,
+            scope: around.scope,
+        };
+        let added = fragments.add(key, part.offset, part.more, cursor.bytes, packet.time);
+        let Some(datagram) = added.map_err(|()| Unread::BadFragment)? else {
+            return Ok(None);
+        };
+        *whole = datagram;
+        *cursor = Cursor {
+            bytes: whole,
+            wire: whole.len(),
+        };
+        walk(Layer::Carried, cursor, around, ignore_vlan)?;
+        if around.ip.part.is_some() {
+            // Fragments within what was itself put together from fragments.
+            return Err(Unread::TooDeep);
+        }
+    }
+    if ignore_vlan {
+        around.scope = Scope(0);
+    }
+    tcp(cursor).map(Some)
+}
+
 /// Takes layer after layer off, down to a TCP segment or a fragment.
 fn walk(
-    mut at: At,
-    mut cursor: Cursor<'_>,
-    mut around: Around,
-    time: Timestamp,
+    mut layer: Layer,
+    cursor: &mut Cursor<'_>,
+    around: &mut Around,
     ignore_vlan: bool,
-) -> Result<Walked<'_>, Unread> {
+) -> Result<(), Unread> {
     loop {
         around.depth += 1;
         if around.depth > DEEPEST {
             return Err(Unread::TooDeep);
         }
-        at = match at {
-            At::Layer(Layer::Ethernet) => At::Layer(link::ethernet(&mut cursor, &mut around)?),
-            At::Layer(Layer::Type(0x0800)) => ipv4(&mut cursor, &around)?,
-            At::Layer(Layer::Type(0x86dd)) => ipv6(&mut cursor, &around)?,
-            At::Layer(Layer::Type(kind)) => {
-                At::Layer(ethertype(kind, &mut cursor, &mut around, ignore_vlan)?)
-            }
-            At::Layer(Layer::Ip) => At::Layer(match cursor.peek().map(|byte| byte >> 4) {
+        layer = match layer {
+            Layer::Ethernet => link::ethernet(cursor, around)?,
+            Layer::Type(0x0800) => ip::v4(cursor, &mut around.ip)?,
+            Layer::Type(0x86dd) => ip::v6(cursor, &mut around.ip)?,
+            Layer::Type(kind) => ethertype(kind, cursor, around, ignore_vlan)?,
+            Layer::Ip => match cursor.peek().map(|byte| byte >> 4) {
                 Some(4) => Layer::Type(0x0800),
                 Some(6) => Layer::Type(0x86dd),
                 Some(_) => return Err(Unread::NotIp),
                 None => return Err(Unread::CutIp),
-            }),
-            At::Layer(Layer::Llc) => At::Layer(link::llc(&mut cursor)?),
-            At::Layer(Layer::Ppp) => At::Layer(link::ppp(&mut cursor)?),
-            At::Layer(Layer::PppoeSession) => At::Layer(link::pppoe(&mut cursor, &mut around)?),
-            At::Layer(Layer::Ieee80211) => At::Layer(link::ieee80211(&mut cursor, &mut around)?),
-            At::Transport(6, ip) => {
-                if ignore_vlan {
-                    around.scope = super::Scope(0);
-                }
-                return tcp(cursor, ip, &around, time).map(Walked::Segment);
+            },
+            Layer::Llc => link::llc(cursor)?,
+            Layer::Ppp => link::ppp(cursor)?,
+            Layer::PppoeSession => link::pppoe(cursor, around)?,
+            Layer::Ieee80211 => link::ieee80211(cursor, around)?,
+            Layer::Carried if around.ip.part.is_some() => {
+                return if cursor.cut() {
+                    Err(Unread::LostFragment)
+                } else {
+                    Ok(())
+                };
             }
-            At::Fragment(_) if cursor.cut() => return Err(Unread::LostFragment),
-            At::Fragment(fragment) => return Ok(Walked::Fragment(fragment, cursor.bytes, around)),
-            At::Transport(protocol, _) => At::Layer(inside(protocol, &mut cursor, &mut around)?),
+            Layer::Carried if around.ip.protocol == 6 => return Ok(()),
+            Layer::Carried => inside(around.ip.protocol, cursor, around)?,
         };
     }
 }
@@ -230,121 +213,19 @@ fn inside(protocol: u8, cursor: &mut Cursor<'_>, around: &mut Around) -> Result<
     }
 }
 
-/// How long the IP payload is on the wire: what the header says, as far as the frame was that long. Zero
-/// (segmentation offload, jumbograms) and less than the header mean the rest of the frame.
-fn payload_len(says: usize, header: usize, cursor: &Cursor<'_>) -> usize {
-    let rest = cursor.wire.saturating_sub(header);
-    if says < header {
-        rest
-    } else {
-        rest.min(says - header)
-    }
+/// A TCP header, RFC 9293, section 3.1.
+struct Tcp<'a> {
+    fixed: &'a [u8; 20],
+    /// As far as they were captured.
+    options: &'a [u8],
 }
 
-fn ipv4(cursor: &mut Cursor<'_>, around: &Around) -> Result<At, Unread> {
-    let (slice, error) = LaxIpv4Slice::from_slice(cursor.bytes).map_err(|error| match error {
-        ipv4::HeaderSliceError::Len(_) => short(cursor),
-        ipv4::HeaderSliceError::Content(_) => Unread::BadIp,
-    })?;
-    let header = slice.header();
-    if error.is_some() {
-        return Err(short(cursor));
-    }
-    let header_len = header.slice().len();
-    let len = payload_len(usize::from(header.total_len()), header_len, cursor);
-    // An authentication header may stand between.
-    let extension = slice.extensions().auth.map_or(0, |header| header.slice().len());
-    cursor.take(header_len);
-    cursor.limit(len);
-    let cut = short(cursor);
-    cursor.take(extension).ok_or(cut)?;
-    let ip = Ip {
-        source: header.source_addr().into(),
-        destination: header.destination_addr().into(),
-        id: header.identification(),
-        ttl: header.ttl(),
-    };
-    let protocol = slice.payload().ip_number.0;
-    if !header.is_fragmenting_payload() {
-        return Ok(At::Transport(protocol, ip));
-    }
-    Ok(At::Fragment(Fragment {
-        key: key(&ip, u32::from(ip.id), protocol, around),
-        offset: usize::from(header.fragments_offset().value()) * 8,
-        more: header.more_fragments(),
-        ip,
-    }))
-}
-
-fn ipv6(cursor: &mut Cursor<'_>, around: &Around) -> Result<At, Unread> {
-    let (slice, error) = LaxIpv6Slice::from_slice(cursor.bytes).map_err(|error| match error {
-        ipv6::HeaderSliceError::Len(_) => short(cursor),
-        ipv6::HeaderSliceError::Content(_) => Unread::BadIp,
-    })?;
-    let header = slice.header();
-    let says = usize::from(header.payload_length());
-    let len = payload_len(if says == 0 { 0 } else { says + 40 }, 40, cursor);
-    let extensions = slice.extensions().slice().len();
-    cursor.take(40);
-    cursor.limit(len);
-    if error.is_some() {
-        return Err(short(cursor));
-    }
-    let cut = short(cursor);
-    cursor.take(extensions).ok_or(cut)?;
-    let ip = Ip {
-        source: header.source_addr().into(),
-        destination: header.destination_addr().into(),
-        id: 0,
-        ttl: header.hop_limit(),
-    };
-    let protocol = slice.payload().ip_number.0;
-    if !slice.is_payload_fragmented() {
-        return Ok(At::Transport(protocol, ip));
-    }
-    let fragment = slice
-        .extensions()
-        .clone()
-        .into_iter()
-        .find_map(|extension| match extension {
-            Ipv6ExtensionSlice::Fragment(fragment) => Some(fragment),
-            _ => None,
-        });
-    let header = fragment.ok_or(Unread::BadFragment)?;
-    Ok(At::Fragment(Fragment {
-        key: key(&ip, header.identification(), protocol, around),
-        offset: usize::from(header.fragment_offset().value()) * 8,
-        more: header.more_fragments(),
-        ip,
-    }))
-}
-
-/// Why an IP header has less bytes than it should.
-fn short(cursor: &Cursor<'_>) -> Unread {
-    if cursor.cut() {
-        Unread::CutIp
-    } else {
-        Unread::BadIp
-    }
-}
-
-fn key(ip: &Ip, id: u32, protocol: u8, around: &Around) -> Key {
-    Key {
-        source: ip.source,
-        destination: ip.destination,
-        id,
-        protocol,
-        scope: around.scope,
-    }
-}
-
-/// RFC 9293, section 3.1.
-fn tcp<'a>(mut cursor: Cursor<'a>, ip: Ip, around: &Around, time: Timestamp) -> Result<Segment<'a>, Unread> {
+fn tcp<'a>(cursor: &mut Cursor<'a>) -> Result<Tcp<'a>, Unread> {
     let cut = cursor.cut();
-    let header: &[u8; 20] = cursor
+    let fixed: &[u8; 20] = cursor
         .array()
         .ok_or(if cut { Unread::CutTcp } else { Unread::BadTcp })?;
-    let [.., offset_byte, flags, w0, w1, _, _, _, _] = *header;
+    let [.., offset_byte, _, _, _, _, _, _, _] = *fixed;
     let options_len = usize::from(offset_byte >> 4)
         .checked_sub(5)
         .ok_or(Unread::BadTcp)?
@@ -354,7 +235,7 @@ fn tcp<'a>(mut cursor: Cursor<'a>, ip: Ip, around: &Around, time: Timestamp) -> 
         // The snaplen cut the options: the payload is missing, but its place is known.
         None if cut && options_len <= cursor.wire => {
             let options = cursor.bytes;
-            cursor = Cursor {
+            *cursor = Cursor {
                 bytes: &[],
                 wire: cursor.wire - options_len,
             };
@@ -362,39 +243,53 @@ fn tcp<'a>(mut cursor: Cursor<'a>, ip: Ip, around: &Around, time: Timestamp) -> 
         }
         None => return Err(Unread::BadTcp),
     };
-    let mut segment = Segment {
+    Ok(Tcp { fixed, options })
+}
+
+fn segment<'a>(header: &Tcp<'_>, payload: &Cursor<'a>, around: &Around, time: Timestamp) -> Segment<'a> {
+    let [.., flags, w0, w1, _, _, _, _] = *header.fixed;
+    let flags = Flags(flags);
+    let (window_scale, mss) = if flags.has(Flags::SYN) {
+        syn_options(header.options)
+    } else {
+        (None, None)
+    };
+    Segment {
         time,
         source: Endpoint {
-            address: ip.source,
-            port: be16(header, 0),
+            address: around.ip.source,
+            port: be16(header.fixed, 0),
         },
         destination: Endpoint {
-            address: ip.destination,
-            port: be16(header, 2),
+            address: around.ip.destination,
+            port: be16(header.fixed, 2),
         },
         scope: around.scope,
         vlan: around.vlan,
         mac: around.mac,
         interface: around.interface,
-        seq: be32(header, 4),
-        ack: be32(header, 8),
-        flags: Flags(flags),
+        seq: be32(header.fixed, 4),
+        ack: be32(header.fixed, 8),
+        flags,
         window: u16::from_be_bytes([w0, w1]),
-        window_scale: None,
-        mss: None,
-        ip_id: ip.id,
-        ttl: ip.ttl,
-        payload: cursor.bytes,
-        payload_wire_len: u32::try_from(cursor.wire).unwrap_or(u32::MAX),
-    };
-    if segment.flags.has(Flags::SYN) {
-        for option in TcpOptionsIterator::from_slice(options).flatten() {
-            match option {
-                TcpOptionElement::WindowScale(shift) => segment.window_scale = Some(shift),
-                TcpOptionElement::MaximumSegmentSize(size) => segment.mss = Some(size),
-                _ => {}
-            }
+        window_scale,
+        mss,
+        ip_id: around.ip.id,
+        ttl: around.ip.ttl,
+        payload: payload.bytes,
+        payload_wire_len: u32::try_from(payload.wire).unwrap_or(u32::MAX),
+    }
+}
+
+/// Window scale (RFC 7323, section 2) and maximum segment size, the last of each.
+fn syn_options(options: &[u8]) -> (Option<u8>, Option<u16>) {
+    let (mut window_scale, mut mss) = (None, None);
+    for option in TcpOptionsIterator::from_slice(options).flatten() {
+        match option {
+            TcpOptionElement::WindowScale(shift) => window_scale = Some(shift),
+            TcpOptionElement::MaximumSegmentSize(size) => mss = Some(size),
+            _ => {}
         }
     }
-    Ok(segment)
+    (window_scale, mss)
 }

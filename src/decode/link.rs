@@ -14,6 +14,8 @@ pub(super) enum Layer {
     Type(u16),
     /// IP of whatever version its first nibble says.
     Ip,
+    /// What the IP header before it says.
+    Carried,
     Llc,
     Ppp,
     PppoeSession,

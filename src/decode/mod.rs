@@ -6,6 +6,7 @@
 mod cursor;
 mod decoder;
 mod fragments;
+mod ip;
 mod link;
 mod tunnel;
 mod unread;

@@ -4,23 +4,23 @@
 //! Packet times do all of that: clocks are set back during a capture, files from two machines follow one
 //! another, a last packet is dated 2063. Time-outs run on this time; what users see is the packets'.
 
-use std::time::Duration;
-
 use crate::time::Timestamp;
 
-/// A jump ahead of more than this has to be confirmed by a second packet.
-const AHEAD: Duration = Duration::from_secs(24 * 3600);
+const SECOND: i64 = 1_000_000_000;
 
-/// Packets are out of order by so much without anybody's clock having been set back (two interfaces whose
+/// A jump ahead of more nanoseconds than this has to be confirmed by a second packet.
+const AHEAD: i64 = 24 * 3600 * SECOND;
+
+/// Packets are out of order by so many nanoseconds without anybody's clock having been set back (two interfaces whose
 /// clocks differ). The table's time just stands still meanwhile.
-const BACK: Duration = Duration::from_secs(60);
+const BACK: i64 = 60 * SECOND;
 
 /// The table's clock.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
     now: Option<Timestamp>,
-    /// What is added to packet times, since they were set back.
-    shift: Duration,
+    /// Nanoseconds that are added to packet times, since they were set back.
+    shift: i64,
     /// The packet before, if its time was not believed.
     suspect: Option<Timestamp>,
 }
@@ -29,24 +29,23 @@ impl Clock {
     /// Takes a packet's time and says when that was in the table's time: now, or later than now if it is
     /// dated far ahead and stands alone so far.
     pub(super) fn advance(&mut self, time: Timestamp) -> Timestamp {
-        let shifted = time + self.shift;
+        let shifted = Timestamp::from_nanos(time.nanos().saturating_add(self.shift));
         let now = *self.now.get_or_insert(shifted);
-        let odd = shifted.since(now) > AHEAD || now.since(shifted) > BACK;
-        if !odd {
-            self.suspect = None;
-            self.now = Some(now.max(shifted));
-            return now.max(shifted);
+        if (-BACK..=AHEAD).contains(&shifted.nanos_since(now)) {
+            let now = now.max(shifted);
+            (self.suspect, self.now) = (None, Some(now));
+            return now;
         }
         let confirmed = self
             .suspect
             .replace(time)
-            .is_some_and(|before| time.since(before).max(before.since(time)) <= AHEAD);
+            .is_some_and(|before| (-AHEAD..=AHEAD).contains(&time.nanos_since(before)));
         if confirmed {
             self.suspect = None;
             if shifted > now {
                 self.now = Some(shifted);
             } else {
-                self.shift += now.since(shifted);
+                self.shift = self.shift.saturating_add(now.nanos_since(shifted));
             }
         }
         if self.suspect.is_some() {
@@ -63,7 +62,7 @@ impl Clock {
 
     /// What packets would say at that time.
     pub(super) fn packet_time(&self, at: Timestamp) -> Timestamp {
-        at - self.shift
+        Timestamp::from_nanos(at.nanos().saturating_sub(self.shift))
     }
 }
 

@@ -154,11 +154,12 @@ const _: () = assert!(ENTRY_COST < 200);
 
 impl Entry {
     /// The key, both ends, the smaller first; and which of them the segment comes from.
-    pub(super) fn key_of(segment: &Segment<'_>) -> ([Endpoint; 2], usize) {
-        if segment.source > segment.destination {
-            ([segment.destination, segment.source], 1)
+    pub(super) fn key_of<'a>(segment: &'a Segment<'_>) -> ([&'a Endpoint; 2], usize) {
+        let (source, destination) = (&segment.source, &segment.destination);
+        if source > destination {
+            ([destination, source], 1)
         } else {
-            ([segment.source, segment.destination], 0)
+            ([source, destination], 0)
         }
     }
 

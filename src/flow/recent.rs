@@ -2,7 +2,6 @@
 //! that was sent twice, and to see that a retransmission says something else.
 
 use std::hash::{BuildHasher, Hasher};
-use std::time::Duration;
 
 use crate::decode::Segment;
 use crate::time::Timestamp;
@@ -11,11 +10,11 @@ use crate::time::Timestamp;
 /// have all of a short exchange on one before the same on the other.
 const KEPT: usize = 16;
 
-/// Two sightings of one packet are at most so far apart (two capture points merged: 15 to 85 ms seen).
-const SIGHTINGS: Duration = Duration::from_millis(100);
+/// Two sightings of one packet are at most so many nanoseconds apart (two capture points merged: 15 to 85 ms seen).
+const SIGHTINGS: u64 = 100_000_000;
 
-/// Without an IP identification, and along the same path, only a copy this fast is no retransmission.
-const INSTANT: Duration = Duration::from_micros(200);
+/// Without an IP identification, and along the same path, only a copy that comes within so many nanoseconds is no retransmission.
+const INSTANT: u64 = 200_000;
 
 /// What identifies a packet among others of its direction, in 32 bytes: there are many.
 #[derive(Debug, Clone, Copy)]
@@ -36,11 +35,10 @@ pub(super) struct Fingerprint {
 impl Fingerprint {
     pub(super) fn of(segment: &Segment<'_>, hasher: &foldhash::fast::FixedState) -> Self {
         let mut path = hasher.build_hasher();
-        path.write_u32(segment.interface);
         if let Some((source, destination)) = segment.mac {
             path.write_u64(mac(source) ^ mac(destination).rotate_left(17));
         }
-        path.write_u64(segment.scope.0 ^ (u64::from(segment.ttl) << 48));
+        path.write_u64(segment.scope.0 ^ (u64::from(segment.ttl) << 48) ^ u64::from(segment.interface));
         Self {
             time: segment.time,
             content: sample(segment.payload, hasher) as u32,
@@ -56,7 +54,7 @@ impl Fingerprint {
 
     /// Whether this and `other` are sightings of one packet.
     pub(super) fn same_packet(&self, other: &Self) -> bool {
-        let apart = self.time.since(other.time).max(other.time.since(self.time));
+        let apart = self.time.nanos_since(other.time).unsigned_abs();
         let same_words = self.seq == other.seq
             && self.ack == other.ack
             && self.len == other.len
@@ -74,19 +72,25 @@ impl Fingerprint {
 /// than all the rest of reassembly. What lies between was not yet in the processor's cache, unlike the headers of
 /// this packet and of the next one, beside which these bytes lie.
 fn sample(payload: &[u8], hasher: &foldhash::fast::FixedState) -> u64 {
-    const FIRST: usize = 48;
-    const LAST: usize = 16;
-    if payload.len() <= FIRST + LAST {
-        return hasher.hash_one(payload);
-    }
+    let (Some(first), Some(last)) = (payload.first_chunk::<48>(), payload.last_chunk::<16>()) else {
+        return if payload.is_empty() {
+            0
+        } else {
+            hasher.hash_one(payload)
+        };
+    };
     let mut state = hasher.build_hasher();
-    state.write(payload.get(..FIRST).unwrap_or_default());
-    state.write(payload.get(payload.len() - LAST..).unwrap_or_default());
+    let (words, _) = first.as_chunks();
+    for word in words {
+        state.write_u128(u128::from_ne_bytes(*word));
+    }
+    state.write_u128(u128::from_ne_bytes(*last));
     state.finish()
 }
 
 fn mac(address: [u8; 6]) -> u64 {
-    address.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+    let [a, b, c, d, e, f] = address;
+    u64::from_ne_bytes([a, b, c, d, e, f, 0, 0])
 }
 
 /// The last few segments.

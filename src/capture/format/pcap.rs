@@ -67,11 +67,11 @@ impl Pcap {
     }
 
     pub(super) fn item(&mut self, window: &[u8]) -> Result<Item, String> {
-        if window.len() < self.record {
+        let Some(header) = window.first_chunk::<16>().filter(|_| window.len() >= self.record) else {
             return Ok(Item::Need(self.record));
-        }
-        let (seconds, fraction) = (self.order.u32(window, 0), self.order.u32(window, 4));
-        let (captured, wire_len) = (self.order.u32(window, 8), self.order.u32(window, 12));
+        };
+        let (seconds, fraction) = (self.order.u32(header, 0), self.order.u32(header, 4));
+        let (captured, wire_len) = (self.order.u32(header, 8), self.order.u32(header, 12));
         if captured > LARGEST_PACKET.max(self.snaplen.min(LARGEST_BLOCK)) {
             return Err(format!(
                 "a packet claims {captured} captured bytes (snaplen {})",

@@ -22,7 +22,7 @@ impl FlowTable {
         self.thin_out(arrival, emit)?;
         let lone_syn = flags.has(Flags::SYN) && !flags.has(Flags::ACK) && segment.payload_wire_len == 0;
         let mut entry = Entry {
-            ends: arrival.key,
+            ends: arrival.key.map(|end| *end),
             id: self.next_id,
             state: State::HalfOpen,
             links: Links::default(),
@@ -63,7 +63,7 @@ impl FlowTable {
             .index
             .slots(arrival.hash)
             .filter_map(|slot| Some((slot, self.slab.get(slot)?)))
-            .filter(|(_, entry)| entry.ends == arrival.key);
+            .filter(|(_, entry)| entry.ends.each_ref() == arrival.key);
         if namesakes.clone().count() < NAMESAKES {
             return Ok(());
         }

@@ -17,8 +17,16 @@ const TOMBSTONE: Duration = Duration::from_secs(120);
 impl FlowTable {
     /// Does what is due at `now`, in the order in which it became due, so that a replay tells the same
     /// as the live capture did.
+    #[inline]
     pub(super) fn expire(&mut self, emit: &mut Emit<'_>) -> Result<(), SinkError> {
         let now = self.clock.now();
+        if self.next_due.is_none_or(|due| due > now) {
+            return Ok(());
+        }
+        self.expire_until(now, emit)
+    }
+
+    fn expire_until(&mut self, now: Timestamp, emit: &mut Emit<'_>) -> Result<(), SinkError> {
         while self.next_due.is_some_and(|due| due <= now) {
             State::ALL
                 .into_iter()
@@ -121,9 +129,8 @@ impl FlowTable {
         self.stats.memory_peak = self.stats.memory_peak.max(self.memory);
         // What is over, or never began, takes a third of the memory each at the most: a flood of SYNs, or a million
         // short connections, must not slow down all the rest.
-        let third = self.options.memory / 3 / ENTRY_COST;
         for state in [State::Tombstone, State::HalfOpen] {
-            while self.list(state).len() > third {
+            while self.list(state).len() > self.third {
                 let Some(oldest) = self.list(state).first() else {
                     break;
                 };
@@ -216,7 +223,7 @@ impl FlowTable {
         let Some(entry) = self.slab.get(slot) else {
             return;
         };
-        let (state, hash) = (entry.state, hash_of(&self.hasher, &entry.ends));
+        let (state, hash) = (entry.state, hash_of(&self.hasher, entry.ends.each_ref()));
         let cost = ENTRY_COST + entry.active().map_or(0, |active| active.cost);
         self.memory = self.memory.saturating_sub(cost);
         self.change_list(state, |list, slab| list.remove(slab, slot));

@@ -26,7 +26,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::net::IpAddr;
 
 use super::clock::Clock;
-use super::entry::{Entry, State};
+use super::entry::{ENTRY_COST, Entry, State};
 use super::lru::List;
 use super::options::{FlowOptions, FlowStats};
 use super::recent::Fingerprint;
@@ -40,6 +40,8 @@ use index::Index;
 #[derive(Debug)]
 pub struct FlowTable {
     options: FlowOptions,
+    /// Connections that are over, and those that never began, at the most each.
+    third: usize,
     hasher: foldhash::quality::RandomState,
     sampler: foldhash::fast::FixedState,
     index: Index,
@@ -67,7 +69,7 @@ enum Found {
 #[derive(Debug, Clone, Copy)]
 struct Arrival<'a> {
     segment: &'a Segment<'a>,
-    key: [Endpoint; 2],
+    key: [&'a Endpoint; 2],
     /// Which of the key's ends sent it.
     side: usize,
     hash: u32,
@@ -80,6 +82,7 @@ impl FlowTable {
     /// An empty table.
     pub fn new(options: FlowOptions) -> Self {
         Self {
+            third: options.memory / 3 / ENTRY_COST,
             options,
             hasher: foldhash::quality::RandomState::default(),
             sampler: foldhash::fast::FixedState::default(),
@@ -117,7 +120,7 @@ impl FlowTable {
             segment,
             key,
             side,
-            hash: hash_of(&self.hasher, &key),
+            hash: hash_of(&self.hasher, key),
             fingerprint: Fingerprint::of(segment, &self.sampler),
             now,
         };
@@ -159,7 +162,7 @@ impl FlowTable {
             .index
             .slots(arrival.hash)
             .filter_map(|slot| Some((slot, self.slab.get(slot)?)))
-            .filter(|(_, entry)| entry.ends == arrival.key)
+            .filter(|(_, entry)| entry.ends.each_ref() == arrival.key)
             .peekable();
         while let Some((slot, entry)) = candidates.next() {
             let path = entry.same_path(side, segment);
@@ -192,7 +195,7 @@ impl FlowTable {
 
 /// A key's hash, seeded because the wire picks the keys; a few wide writes instead of the many that deriving
 /// makes.
-fn hash_of(hasher: &foldhash::quality::RandomState, key: &[Endpoint; 2]) -> u32 {
+fn hash_of(hasher: &foldhash::quality::RandomState, key: [&Endpoint; 2]) -> u32 {
     let mut state = hasher.build_hasher();
     for end in key {
         match end.address {

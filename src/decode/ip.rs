@@ -1,0 +1,238 @@
+//! IP headers of both versions, and what may stand between them and what they carry.
+//!
+//! etherparse reads the fields. How far the packet goes is told by the cursor: lengths of zero (segmentation offload,
+//! jumbograms) and packets that the snaplen cut must not be errors.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use etherparse::err::{ipv4, ipv6};
+use etherparse::{
+    IpAuthHeaderSlice, Ipv4HeaderSlice, Ipv6ExtensionSlice, Ipv6ExtensionsSlice, Ipv6HeaderSlice, ip_number,
+};
+
+use super::cursor::Cursor;
+use super::link::Layer;
+use super::unread::Unread;
+
+/// An IP header as the TCP segment needs it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ip {
+    pub(super) source: IpAddr,
+    pub(super) destination: IpAddr,
+    /// Identification of an IPv4 header.
+    pub(super) id: u16,
+    pub(super) ttl: u8,
+    /// What it carries.
+    pub(super) protocol: u8,
+    /// Where it carries only a part of that.
+    pub(super) part: Option<Part>,
+}
+
+/// A fragment's place in its datagram.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part {
+    pub(super) id: u32,
+    pub(super) offset: usize,
+    pub(super) more: bool,
+}
+
+impl Default for Ip {
+    fn default() -> Self {
+        let nobody = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        Self {
+            source: nobody,
+            destination: nobody,
+            id: 0,
+            ttl: 0,
+            protocol: 0,
+            part: None,
+        }
+    }
+}
+
+/// RFC 791, section 3.1; an authentication header may follow (RFC 4302).
+pub(super) fn v4(cursor: &mut Cursor<'_>, ip: &mut Ip) -> Result<Layer, Unread> {
+    let short = short(cursor);
+    let header = Ipv4HeaderSlice::from_slice(cursor.bytes).map_err(|error| match error {
+        ipv4::HeaderSliceError::Len(_) => short,
+        ipv4::HeaderSliceError::Content(_) => Unread::BadIp,
+    })?;
+    let header_len = header.slice().len();
+    cursor.take(header_len);
+    // Less than the header has is taken for the rest of the frame.
+    if let Some(len) = usize::from(header.total_len()).checked_sub(header_len) {
+        cursor.limit(len);
+    }
+    let mut protocol = header.protocol();
+    if protocol == ip_number::AUTH {
+        let auth = IpAuthHeaderSlice::from_slice(cursor.bytes).map_err(|_| short)?;
+        cursor.take(auth.slice().len());
+        protocol = auth.next_header();
+    }
+    let part = header.is_fragmenting_payload().then(|| Part {
+        id: u32::from(header.identification()),
+        offset: usize::from(header.fragments_offset().value()) * 8,
+        more: header.more_fragments(),
+    });
+    *ip = Ip {
+        source: header.source_addr().into(),
+        destination: header.destination_addr().into(),
+        id: header.identification(),
+        ttl: header.ttl(),
+        protocol: protocol.0,
+        part,
+    };
+    Ok(Layer::Carried)
+}
+
+/// RFC 8200, sections 3 and 4.
+pub(super) fn v6(cursor: &mut Cursor<'_>, ip: &mut Ip) -> Result<Layer, Unread> {
+    let header = Ipv6HeaderSlice::from_slice(cursor.bytes).map_err(|error| match error {
+        ipv6::HeaderSliceError::Len(_) => short(cursor),
+        ipv6::HeaderSliceError::Content(_) => Unread::BadIp,
+    })?;
+    cursor.take(header.slice().len());
+    // Zero is taken for the rest of the frame.
+    if header.payload_length() > 0 {
+        cursor.limit(usize::from(header.payload_length()));
+    }
+    *ip = Ip {
+        source: header.source_addr().into(),
+        destination: header.destination_addr().into(),
+        id: 0,
+        ttl: header.hop_limit(),
+        protocol: header.next_header().0,
+        part: None,
+    };
+    if ip.protocol != ip_number::TCP.0 {
+        extensions(cursor, ip)?;
+    }
+    Ok(Layer::Carried)
+}
+
+fn extensions(cursor: &mut Cursor<'_>, ip: &mut Ip) -> Result<(), Unread> {
+    let (extensions, protocol, _, error) =
+        Ipv6ExtensionsSlice::from_slice_lax(ip.protocol.into(), cursor.bytes);
+    if error.is_some() {
+        return Err(short(cursor));
+    }
+    cursor.take(extensions.slice().len());
+    ip.protocol = protocol.0;
+    if extensions.is_fragmenting_payload() {
+        let fragment = extensions.into_iter().find_map(|extension| match extension {
+            Ipv6ExtensionSlice::Fragment(fragment) => Some(fragment),
+            _ => None,
+        });
+        let header = fragment.ok_or(Unread::BadFragment)?;
+        ip.part = Some(Part {
+            id: header.identification(),
+            offset: usize::from(header.fragment_offset().value()) * 8,
+            more: header.more_fragments(),
+        });
+    }
+    Ok(())
+}
+
+/// Why an IP header has less bytes than it should.
+fn short(cursor: &Cursor<'_>) -> Unread {
+    if cursor.cut() {
+        Unread::CutIp
+    } else {
+        Unread::BadIp
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use etherparse::{LaxIpv4Slice, LaxIpv6Slice};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::*;
+
+    type Read = Option<(Ip, Vec<u8>)>;
+
+    fn ours(bytes: &[u8], read: fn(&mut Cursor<'_>, &mut Ip) -> Result<Layer, Unread>) -> Read {
+        let (wire, mut ip) = (bytes.len(), Ip::default());
+        let mut cursor = Cursor { bytes, wire };
+        read(&mut cursor, &mut ip).ok()?;
+        Some((ip, cursor.bytes.to_vec()))
+    }
+
+    fn same(ours: &Read, theirs: Option<(IpAddr, IpAddr, u8, bool, &[u8])>) {
+        let ours = ours.as_ref().map(|(ip, payload)| {
+            (
+                ip.source,
+                ip.destination,
+                ip.protocol,
+                ip.part.is_some(),
+                payload.as_slice(),
+            )
+        });
+        assert_eq!(ours, theirs);
+    }
+
+    /// Bytes in which lengths and protocols are mostly small enough to mean something.
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        vec(
+            prop_oneof![select(&[0, 1, 2, 6, 44, 51, 60][..]), any::<u8>()],
+            0..120,
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn v4_reads_what_etherparse_reads_laxly(
+            mut packet in bytes(),
+            first in select(&[0x45, 0x46, 0x4f, 0x44, 0x65][..]),
+            protocol in select(&[6, 17, 51][..]),
+            len in 0..130_u8,
+            whole in any::<bool>(),
+        ) {
+            let fields = [(0, first), (2, 0), (3, len), (9, protocol)];
+            let no_part = [(6, 0), (7, 0)];
+            for (at, value) in fields.into_iter().chain(no_part.into_iter().filter(|_| whole)) {
+                if let Some(byte) = packet.get_mut(at) {
+                    *byte = value;
+                }
+            }
+            let theirs = LaxIpv4Slice::from_slice(&packet).ok().filter(|(_, error)| error.is_none());
+            same(&ours(&packet, v4), theirs.as_ref().map(|(slice, _)| {
+                let (header, payload) = (slice.header(), slice.payload());
+                (
+                    header.source_addr().into(),
+                    header.destination_addr().into(),
+                    payload.ip_number.0,
+                    payload.fragmented,
+                    payload.payload,
+                )
+            }));
+        }
+
+        #[test]
+        fn v6_reads_what_etherparse_reads_laxly(
+            mut packet in bytes(),
+            first in select(&[0x60, 0x60, 0x60, 0x45][..]),
+            next in select(&[0, 6, 17, 43, 44, 51, 60][..]),
+            len in 0..90_u8,
+        ) {
+            for (at, value) in [(0, first), (4, 0), (5, len), (6, next)] {
+                if let Some(byte) = packet.get_mut(at) {
+                    *byte = value;
+                }
+            }
+            let theirs = LaxIpv6Slice::from_slice(&packet).ok().filter(|(_, error)| error.is_none());
+            same(&ours(&packet, v6), theirs.as_ref().map(|(slice, _)| {
+                let (header, payload) = (slice.header(), slice.payload());
+                (
+                    header.source_addr().into(),
+                    header.destination_addr().into(),
+                    payload.ip_number.0,
+                    payload.fragmented,
+                    payload.payload,
+                )
+            }));
+        }
+    }
+}
