@@ -35,6 +35,30 @@ impl Place {
     }
 }
 
+/// Bytes that are kept: where they last, else as a copy.
+#[derive(Debug)]
+pub enum Kept {
+    /// They last there.
+    There(Place),
+    /// They do not last.
+    Copied(Vec<u8>),
+}
+
+impl Kept {
+    /// Bytes kept.
+    pub const fn len(&self) -> usize {
+        match self {
+            Self::There(place) => place.len(),
+            Self::Copied(bytes) => bytes.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 impl Lasting {
     /// All of these maps.
     pub fn new(mut maps: Vec<Arc<Mmap>>) -> Self {
@@ -61,6 +85,20 @@ impl Lasting {
             len: u32::try_from(bytes.len()).ok()?,
             at: at as u64,
         })
+    }
+
+    /// Keeps bytes.
+    pub fn keep(&self, bytes: &[u8]) -> Kept {
+        self.place(bytes)
+            .map_or_else(|| Kept::Copied(bytes.to_vec()), Kept::There)
+    }
+
+    /// Bytes that were kept.
+    pub fn kept<'a>(&'a self, kept: &'a Kept) -> &'a [u8] {
+        match kept {
+            Kept::There(place) => self.bytes(*place),
+            Kept::Copied(bytes) => bytes,
+        }
     }
 
     /// The bytes at a place.

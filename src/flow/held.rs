@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::lasting::{Kept, Lasting};
 use crate::time::Timestamp;
 
 /// Accounted for each piece beside its bytes: map node, allocation.
@@ -13,7 +14,7 @@ const PIECE_COST: usize = 96;
 /// A run of bytes with what the snaplen cut behind them.
 #[derive(Debug)]
 pub(super) struct Piece {
-    pub(super) bytes: Box<[u8]>,
+    pub(super) bytes: Kept,
     /// Bytes on the wire behind `bytes` that were not captured.
     pub(super) cut: u32,
     pub(super) time: Timestamp,
@@ -105,18 +106,32 @@ impl Held {
     }
 
     /// Puts `bytes` (and `cut` more that were not captured) at `offset`, where nothing is held yet.
-    pub(super) fn insert(&mut self, offset: u64, bytes: &[u8], cut: u32, time: Timestamp) -> Inserted {
+    pub(super) fn insert(
+        &mut self,
+        offset: u64,
+        bytes: &[u8],
+        cut: u32,
+        time: Timestamp,
+        lasting: &Lasting,
+    ) -> Inserted {
         let mut result = Inserted::default();
         let end = offset
             .saturating_add(bytes.len() as u64)
             .saturating_add(u64::from(cut));
+        let last = self.pieces.last_key_value();
+        if last.is_none_or(|(start, piece)| start + piece.len() <= offset) && offset < end {
+            // Behind a hole, all the rest mostly comes in order.
+            self.fill(offset, end, offset, bytes, time, lasting);
+            result.new = end - offset;
+            return result;
+        }
         let mut at = offset;
         while at < end {
             match self.covering(at) {
                 Some((start, piece)) => {
                     let upto = end.min(start + piece.len());
                     let same = matches(
-                        piece.bytes.get((at - start) as usize..),
+                        lasting.kept(&piece.bytes).get((at - start) as usize..),
                         bytes.get((at - offset) as usize..),
                         upto - at,
                     );
@@ -133,7 +148,7 @@ impl Held {
                         .range(at..)
                         .next()
                         .map_or(end, |(start, _)| end.min(*start));
-                    self.fill(at, upto, offset, bytes, time);
+                    self.fill(at, upto, offset, bytes, time, lasting);
                     result.new += upto - at;
                     at = upto;
                 }
@@ -149,7 +164,7 @@ impl Held {
     }
 
     /// Holds the part of `bytes` (which begin at `offset`) that covers the free range `at..upto`.
-    fn fill(&mut self, at: u64, upto: u64, offset: u64, bytes: &[u8], time: Timestamp) {
+    fn fill(&mut self, at: u64, upto: u64, offset: u64, bytes: &[u8], time: Timestamp, lasting: &Lasting) {
         let from = usize::try_from(at - offset)
             .unwrap_or(usize::MAX)
             .min(bytes.len());
@@ -162,7 +177,7 @@ impl Held {
         self.pieces.insert(
             at,
             Piece {
-                bytes: part.into(),
+                bytes: lasting.keep(part),
                 cut,
                 time,
             },
@@ -186,7 +201,7 @@ mod tests {
     use super::*;
 
     fn insert(held: &mut Held, offset: u64, bytes: &[u8]) -> Inserted {
-        held.insert(offset, bytes, 0, Timestamp::default())
+        held.insert(offset, bytes, 0, Timestamp::default(), &Lasting::default())
     }
 
     #[test]
@@ -203,15 +218,18 @@ mod tests {
             }
         );
         assert_eq!(
-            held.take_at(8).map(|piece| piece.bytes.to_vec()),
+            held.take_at(8)
+                .map(|piece| Lasting::default().kept(&piece.bytes).to_vec()),
             Some(b"aa".to_vec())
         );
         assert_eq!(
-            held.take_at(10).map(|piece| piece.bytes.to_vec()),
+            held.take_at(10)
+                .map(|piece| Lasting::default().kept(&piece.bytes).to_vec()),
             Some(b"BBBB".to_vec())
         );
         assert_eq!(
-            held.take_at(14).map(|piece| piece.bytes.to_vec()),
+            held.take_at(14)
+                .map(|piece| Lasting::default().kept(&piece.bytes).to_vec()),
             Some(b"cc".to_vec())
         );
         assert_eq!(held.cost(), 0);
@@ -220,7 +238,7 @@ mod tests {
     #[test]
     fn what_the_snaplen_cut_keeps_its_place() {
         let mut held = Held::default();
-        let result = held.insert(100, b"abc", 7, Timestamp::default());
+        let result = held.insert(100, b"abc", 7, Timestamp::default(), &Lasting::default());
         assert_eq!(result.new, 10);
         assert_eq!(held.first_run(), Some((1, 110)));
         assert_eq!(

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use crate::lasting::{Lasting, Place};
+use crate::lasting::{Kept, Lasting, Place};
 
 /// So many of the last pieces are kept …
 const PIECES: usize = 64;
@@ -26,29 +26,12 @@ pub(super) struct Tail {
 #[derive(Debug)]
 struct Piece {
     offset: u64,
-    bytes: Bytes,
-}
-
-#[derive(Debug)]
-enum Bytes {
-    Lasting(Place),
-    Copied(Vec<u8>),
+    bytes: Kept,
 }
 
 impl Piece {
-    fn bytes<'a>(&'a self, lasting: &'a Lasting) -> &'a [u8] {
-        match &self.bytes {
-            Bytes::Lasting(place) => lasting.bytes(*place),
-            Bytes::Copied(bytes) => bytes,
-        }
-    }
-
     fn end(&self) -> u64 {
-        self.offset
-            + match &self.bytes {
-                Bytes::Lasting(place) => place.len(),
-                Bytes::Copied(bytes) => bytes.len(),
-            } as u64
+        self.offset + self.bytes.len() as u64
     }
 }
 
@@ -64,19 +47,19 @@ impl Tail {
         let kept_from = end.saturating_sub(KEPT as u64);
         let old = |piece: &Piece| piece.end() <= kept_from;
         while self.pieces.len() >= PIECES || self.copied > 0 && self.pieces.front().is_some_and(old) {
-            if let Some(Bytes::Copied(bytes)) = self.pieces.pop_front().map(|piece| piece.bytes) {
+            if let Some(Kept::Copied(bytes)) = self.pieces.pop_front().map(|piece| piece.bytes) {
                 self.copied -= bytes.capacity();
                 spare = bytes;
             }
         }
         let (offset, bytes) = if let Some(place) = place {
-            (end - bytes.len() as u64, Bytes::Lasting(place))
+            (end - bytes.len() as u64, Kept::There(place))
         } else {
             let last = bytes.get(bytes.len().saturating_sub(KEPT)..).unwrap_or_default();
             spare.clear();
             spare.extend_from_slice(last);
             self.copied += spare.capacity();
-            (end - last.len() as u64, Bytes::Copied(spare))
+            (end - last.len() as u64, Kept::Copied(spare))
         };
         self.pieces.push_back(Piece { offset, bytes });
     }
@@ -91,7 +74,7 @@ impl Tail {
             let Some(len) = to.checked_sub(from).filter(|len| *len > 0) else {
                 continue;
             };
-            let ours = piece.bytes(lasting).get((from - piece.offset) as usize..)?;
+            let ours = lasting.kept(&piece.bytes).get((from - piece.offset) as usize..)?;
             let theirs = bytes.get((from - offset) as usize..)?;
             let (ours, theirs) = (ours.get(..len as usize)?, theirs.get(..len as usize)?);
             if ours != theirs {

@@ -28,7 +28,7 @@ impl Stream {
         }
         if self.start.is_none() && self.held.first_run().is_some_and(|(_, end)| offset >= end) {
             self.settle_at_held();
-            self.drain(out)?;
+            self.drain(options, out)?;
         }
         self.progress(options, out)
     }
@@ -41,6 +41,7 @@ impl Stream {
     }
 
     /// Does what is due: a start to settle, gaps to declare, the end. Sets `due`.
+    #[inline]
     pub(in crate::flow) fn progress(
         &mut self,
         options: &FlowOptions,
@@ -50,6 +51,10 @@ impl Stream {
         if self.held.is_empty() && self.fin.is_none() {
             return Ok(());
         }
+        self.progress_of_waiting(options, out)
+    }
+
+    fn progress_of_waiting(&mut self, options: &FlowOptions, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
         if self.start.is_none() {
             let due = self.waiting.map(|since| since + options.start_hold);
             if due.is_some_and(|due| due > out.now) {
@@ -57,7 +62,7 @@ impl Stream {
                 return Ok(());
             }
             self.settle_at_held();
-            self.drain(out)?;
+            self.drain(options, out)?;
         }
         while let Some(target) = self.hole_end() {
             let full = self.held.cost() > options.hold_per_direction;
@@ -80,7 +85,7 @@ impl Stream {
                 return Ok(());
             }
             self.gap(target, GapReason::Lost, out.time, out)?;
-            self.drain(out)?;
+            self.drain(options, out)?;
             self.waiting = self.waiting.map(|_| out.now);
         }
         self.finish_at_fin(out)
@@ -158,16 +163,20 @@ impl Stream {
     }
 
     /// The connection is over: gives out what is held, declares what is missing.
-    pub(in crate::flow) fn flush(&mut self, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
+    pub(in crate::flow) fn flush(
+        &mut self,
+        options: &FlowOptions,
+        out: &mut Out<'_, '_>,
+    ) -> Result<(), SinkError> {
         self.settle_at_held();
         if self.start.is_none() {
             return Ok(());
         }
-        self.drain(out)?;
+        self.drain(options, out)?;
         while let Some(target) = self.hole_end() {
             if self.believable(target) {
                 self.gap(target, GapReason::Lost, out.time, out)?;
-                self.drain(out)?;
+                self.drain(options, out)?;
             } else {
                 self.disbelieve(target, out)?;
             }

@@ -46,7 +46,7 @@ impl Stream {
     pub(in crate::flow) fn segment(
         &mut self,
         segment: &Segment<'_>,
-        fingerprint: Fingerprint,
+        fingerprint: &Fingerprint,
         options: &FlowOptions,
         out: &mut Out<'_, '_>,
     ) -> Result<(), SinkError> {
@@ -74,7 +74,7 @@ impl Stream {
             self.totals.keep_alives += 1;
             out.note(TcpNote::KeepAlive)?;
         } else if len > 0 {
-            self.data(offset, segment, &fingerprint, options, out)?;
+            self.data(offset, segment, fingerprint, options, out)?;
         }
         if flags.has(Flags::FIN) {
             self.totals.fin = true;
@@ -88,7 +88,7 @@ impl Stream {
             }
         }
         self.sent = Some((segment.ack, segment.window));
-        self.recent.push(fingerprint);
+        self.recent.push(*fingerprint);
         self.progress(options, out)
     }
 
@@ -149,9 +149,9 @@ impl Stream {
                     len: chunk.len(),
                 })?;
             }
-            self.hold(chunk, segment, out)?;
+            self.hold(chunk, segment, options, out)?;
         }
-        self.drain(out)
+        self.drain(options, out)
     }
 
     /// Data while it is not settled where the stream begins: held for a moment, unless the other side
@@ -172,11 +172,11 @@ impl Stream {
             let place = options.lasting.place(chunk.bytes);
             return self.give((chunk.bytes, place), chunk.cut, segment.time, out);
         }
-        self.hold(chunk, segment, out)?;
+        self.hold(chunk, segment, options, out)?;
         let run = self.held.first_run().map_or(0, |(count, _)| count);
         if run >= START_PIECES || self.held.cost() > options.hold_per_direction {
             self.settle_at_held();
-            self.drain(out)?;
+            self.drain(options, out)?;
         }
         Ok(())
     }
@@ -185,15 +185,20 @@ impl Stream {
         &mut self,
         chunk: Chunk<'_>,
         segment: &Segment<'_>,
+        options: &FlowOptions,
         out: &mut Out<'_, '_>,
     ) -> Result<(), SinkError> {
         let Inserted {
             new: _,
             same,
             conflict,
-        } = self
-            .held
-            .insert(chunk.offset, chunk.bytes, chunk.cut, segment.time);
+        } = self.held.insert(
+            chunk.offset,
+            chunk.bytes,
+            chunk.cut,
+            segment.time,
+            &options.lasting,
+        );
         self.waiting.get_or_insert(out.now);
         let offset = chunk.offset - self.start.unwrap_or(chunk.offset);
         if same > 0 {

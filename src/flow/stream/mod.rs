@@ -19,7 +19,7 @@ use super::recent::{Fingerprint, Recent};
 use super::tail::Tail;
 use crate::decode::{Flags, Segment};
 use crate::event::{GapReason, SinkError, TcpNote, Totals};
-use crate::lasting::Place;
+use crate::lasting::{Kept, Place};
 use crate::time::Timestamp;
 
 /// Internal offset of the byte at `base`.
@@ -203,13 +203,19 @@ impl Stream {
     }
 
     /// Gives out what is held and has become due.
-    fn drain(&mut self, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
-        while let Some(piece) = self.held.take_at(self.next) {
-            self.give((&piece.bytes, None), piece.cut, piece.time, out)?;
+    fn drain(&mut self, options: &FlowOptions, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
+        while !self.held.is_empty() {
+            let Some(piece) = self.held.take_at(self.next) else {
+                return Ok(());
+            };
+            let place = match piece.bytes {
+                Kept::There(place) => Some(place),
+                Kept::Copied(_) => None,
+            };
+            let bytes = options.lasting.kept(&piece.bytes);
+            self.give((bytes, place), piece.cut, piece.time, out)?;
         }
-        if self.held.is_empty() {
-            self.waiting = None;
-        }
+        self.waiting = None;
         Ok(())
     }
 

@@ -43,7 +43,7 @@ impl FlowTable {
                         emit,
                         opened: &mut self.stats.opened,
                     };
-                    stream.flush(&mut out)?;
+                    stream.flush(&self.options, &mut out)?;
                     if let Some(seq) = stream.next_seq() {
                         ends.set(side, seq);
                     }

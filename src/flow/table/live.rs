@@ -62,13 +62,18 @@ impl FlowTable {
             out.side = side;
         }
         // What a reset carries is a diagnostic text at best (RFC 9293, section 3.5.3), never stream.
-        let bare = Segment {
-            payload: &[],
-            payload_wire_len: 0,
-            ..*segment
+        let bare;
+        let what = if is_reset {
+            bare = Segment {
+                payload: &[],
+                payload_wire_len: 0,
+                ..*segment
+            };
+            &bare
+        } else {
+            segment
         };
-        let what = if is_reset { &bare } else { segment };
-        own.segment(what, arrival.fingerprint, &self.options, &mut out)?;
+        own.segment(what, &arrival.fingerprint, &self.options, &mut out)?;
         if own.totals.syn && other.totals.syn && flags.has(Flags::ACK) && side == out.identity.client_side {
             let first = client_isn.map(|isn| isn.wrapping_add(1));
             *handshake |= first.is_some_and(|first| segment.ack.wrapping_sub(first) < 1 << 31);
