@@ -188,7 +188,7 @@ impl Archive {
             let len = spooled.len().saturating_add(tail.len() as u64);
             let member = Member {
                 name,
-                time,
+                time: time.into(),
                 method: Method::Stored,
                 len,
                 crc: match self.format {
@@ -198,14 +198,20 @@ impl Archive {
                 packed: len,
                 offset: 0,
             };
-            self.member(member, &spooled, tail)
+            self.member(member, time, &spooled, tail)
         });
         self.spool.release(spooled);
         added
     }
 
     /// Adds a member; where it begins is found here.
-    fn member(&mut self, mut member: Member<'_>, spooled: &Spooled, tail: &[u8]) -> io::Result<()> {
+    fn member(
+        &mut self,
+        mut member: Member<'_>,
+        time: Timestamp,
+        spooled: &Spooled,
+        tail: &[u8],
+    ) -> io::Result<()> {
         let mut header = std::mem::take(&mut self.header);
         header.clear();
         let padding = match self.format {
@@ -214,7 +220,7 @@ impl Archive {
                 0
             }
             Format::Tar => {
-                tar::header(member.name, member.time, member.packed, &mut header)?;
+                tar::header(member.name, time, member.packed, &mut header)?;
                 tar::padding(member.packed)
             }
         };
@@ -343,14 +349,14 @@ impl Archive {
     fn end(&mut self, index: &Whole) -> io::Result<()> {
         let member = Member {
             name: INDEX,
-            time: self.latest,
+            time: self.latest.into(),
             method: self.format.index(),
             len: index.len,
             crc: index.crc,
             packed: index.packed.len(),
             offset: 0,
         };
-        self.member(member, &index.packed.spooled, &index.packed.waiting)?;
+        self.member(member, self.latest, &index.packed.spooled, &index.packed.waiting)?;
         self.flush()?;
         let mut at = self.at;
         let mut end = Vec::new();

@@ -62,7 +62,7 @@ fn a_member_of_5_gib_and_one_behind_it_take_zip64() {
 fn an_index_of_5_gib_has_both_its_sizes_in_the_zip64_record() {
     let member = Member {
         name: INDEX,
-        time: TIME,
+        time: TIME.into(),
         method: Method::Deflated,
         len: 5 << 30,
         crc: 1,

@@ -35,7 +35,7 @@ pub enum Method {
 #[derive(Debug, Clone, Copy)]
 pub struct Member<'n> {
     pub name: &'n str,
-    pub time: Timestamp,
+    pub time: Dos,
     pub method: Method,
     /// Bytes of its content, and their CRC-32.
     pub len: u64,
@@ -100,8 +100,7 @@ impl Member<'_> {
         };
         // Bit 11: the name is UTF-8 (4.4.4).
         let flags: u16 = if self.name.is_ascii() { 0 } else { 1 << 11 };
-        let (date, time) = dos(self.time);
-        for field in [version, flags, self.method as u16, time, date] {
+        for field in [version, flags, self.method as u16, self.time.time, self.time.date] {
             out.extend(field.to_le_bytes());
         }
         let sizes = if self.is_long() {
@@ -166,14 +165,25 @@ fn short(number: u64) -> u32 {
 }
 
 /// Date and time as MS-DOS has them (4.4.6): two seconds fine, 1980 to 2107; UTC here.
-fn dos(time: Timestamp) -> (u16, u16) {
-    let time = utc(time);
-    let field = |number: u32| u16::try_from(number).unwrap_or(0);
-    match u16::try_from(time.year() - 1980) {
-        Ok(year @ 0..128) => (
-            year << 9 | field(time.month()) << 5 | field(time.day()),
-            field(time.hour()) << 11 | field(time.minute()) << 5 | field(time.second() / 2),
-        ),
-        _ => (1 << 5 | 1, 0),
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dos {
+    date: u16,
+    time: u16,
+}
+
+impl From<Timestamp> for Dos {
+    fn from(time: Timestamp) -> Self {
+        let time = utc(time);
+        let field = |number: u32| u16::try_from(number).unwrap_or(0);
+        match u16::try_from(time.year() - 1980) {
+            Ok(year @ 0..128) => Self {
+                date: year << 9 | field(time.month()) << 5 | field(time.day()),
+                time: field(time.hour()) << 11 | field(time.minute()) << 5 | field(time.second() / 2),
+            },
+            _ => Self {
+                date: 1 << 5 | 1,
+                time: 0,
+            },
+        }
     }
 }
