@@ -1,4 +1,4 @@
-//! Sinks on a thread of their own, so that reading and writing overlap.
+//! Watchers and sinks on a thread of their own, so that reading and writing overlap.
 //!
 //! Events go in batches through a short channel, and the batches come back empty. Of bytes that last only the
 //! place is told, others are copied. The sinks see the same events in the same order as without it: output is the
@@ -8,14 +8,10 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
-use crate::event::{
-    Closing, Connection, Direction, EndHow, Event, GapReason, Kind, Sink, SinkError, TcpNote,
-};
+use crate::event::{Closing, Connection, Event, Sink, SinkError};
 use crate::lasting::{Lasting, Place};
-use crate::mail::MailEvent;
 use crate::privileges;
 use crate::time::Timestamp;
-use crate::tls::TlsEvent;
 
 /// Batches between the two threads.
 const BATCHES: usize = 4;
@@ -27,42 +23,12 @@ const BYTES: usize = 256 << 10;
 /// … or so many events.
 const EVENTS: usize = 4096;
 
-/// What the sinks are to be told.
+/// What the sinks are to be told. What comes with it lies beside it in the batch, in the same order.
 #[derive(Debug)]
 enum Told {
-    Opened(Box<Connection>),
-    Data {
-        direction: Direction,
-        offset: u64,
-        time: Timestamp,
-        kind: Kind,
-        bytes: Bytes,
-    },
-    Gap {
-        direction: Direction,
-        offset: u64,
-        len: u64,
-        time: Timestamp,
-        reason: GapReason,
-    },
-    Cut {
-        direction: Direction,
-        offset: u64,
-        time: Timestamp,
-    },
-    Note {
-        direction: Direction,
-        time: Timestamp,
-        note: TcpNote,
-    },
-    End {
-        direction: Direction,
-        time: Timestamp,
-        how: EndHow,
-    },
-    Mail(Box<MailEvent>),
-    Tls(Box<TlsEvent>),
-    Closed(Box<Closing>),
+    /// Without the bytes of [`Event::Data`].
+    Event(Event<'static>),
+    Closed,
     Tick(Timestamp),
     Flush,
 }
@@ -70,7 +36,7 @@ enum Told {
 #[derive(Debug)]
 enum Bytes {
     There(Place),
-    /// The next so many bytes of the batch.
+    /// The next so many bytes of the copies.
     Copied(usize),
 }
 
@@ -79,9 +45,23 @@ enum Bytes {
 struct Batch {
     /// With the slot of their connection.
     told: Vec<(u32, Told)>,
+    opened: Vec<Connection>,
+    data: Vec<Bytes>,
     copied: Vec<u8>,
+    closings: Vec<Closing>,
     /// Bytes of streams that it tells of.
     bytes: usize,
+}
+
+impl Batch {
+    fn clear(&mut self) {
+        self.told.clear();
+        self.opened.clear();
+        self.data.clear();
+        self.copied.clear();
+        self.closings.clear();
+        self.bytes = 0;
+    }
 }
 
 /// The near end: a sink that passes on what it is told.
@@ -171,8 +151,12 @@ impl<S: Sink + Send + 'static> Relay<S> {
 
 impl<S: Sink + Send + 'static> Sink for Relay<S> {
     fn event(&mut self, connection: &Connection, event: &Event<'_>) -> Result<(), SinkError> {
-        let told = match event {
-            Event::Opened => Told::Opened(Box::new(connection.clone())),
+        let batch = &mut self.batch;
+        let told = match *event {
+            Event::Opened => {
+                batch.opened.push(connection.clone());
+                Told::Event(Event::Opened)
+            }
             Event::Data {
                 direction,
                 offset,
@@ -180,21 +164,21 @@ impl<S: Sink + Send + 'static> Sink for Relay<S> {
                 kind,
                 bytes,
             } => {
-                self.batch.bytes += bytes.len();
-                let bytes = self.lasting.place(bytes).map_or_else(
+                batch.bytes += bytes.len();
+                batch.data.push(self.lasting.place(bytes).map_or_else(
                     || {
-                        self.batch.copied.extend_from_slice(bytes);
+                        batch.copied.extend_from_slice(bytes);
                         Bytes::Copied(bytes.len())
                     },
                     Bytes::There,
-                );
-                Told::Data {
-                    direction: *direction,
-                    offset: *offset,
-                    time: *time,
-                    kind: *kind,
-                    bytes,
-                }
+                ));
+                Told::Event(Event::Data {
+                    direction,
+                    offset,
+                    time,
+                    kind,
+                    bytes: &[],
+                })
             }
             Event::Gap {
                 direction,
@@ -202,39 +186,38 @@ impl<S: Sink + Send + 'static> Sink for Relay<S> {
                 len,
                 time,
                 reason,
-            } => Told::Gap {
-                direction: *direction,
-                offset: *offset,
-                len: *len,
-                time: *time,
-                reason: *reason,
-            },
+            } => Told::Event(Event::Gap {
+                direction,
+                offset,
+                len,
+                time,
+                reason,
+            }),
             Event::Cut {
                 direction,
                 offset,
                 time,
-            } => Told::Cut {
-                direction: *direction,
-                offset: *offset,
-                time: *time,
-            },
+            } => Told::Event(Event::Cut {
+                direction,
+                offset,
+                time,
+            }),
             Event::Note {
                 direction,
                 time,
                 note,
-            } => Told::Note {
-                direction: *direction,
-                time: *time,
-                note: *note,
-            },
-            Event::End { direction, time, how } => Told::End {
-                direction: *direction,
-                time: *time,
-                how: *how,
-            },
-            Event::Mail(event) => Told::Mail(Box::new((*event).clone())),
-            Event::Tls(event) => Told::Tls(Box::new((*event).clone())),
-            Event::Closed(closing) => Told::Closed(Box::new((*closing).clone())),
+            } => Told::Event(Event::Note {
+                direction,
+                time,
+                note,
+            }),
+            Event::End { direction, time, how } => Told::Event(Event::End { direction, time, how }),
+            Event::Closed(closing) => {
+                batch.closings.push(closing.clone());
+                Told::Closed
+            }
+            // Who tells of these is among the sinks.
+            Event::Mail(_) | Event::Tls(_) => return Ok(()),
         };
         self.tell(connection.slot, told)
     }
@@ -276,9 +259,7 @@ fn writes<S: Sink>(
         if written.is_err() {
             return (sink, written);
         }
-        batch.told.clear();
-        batch.copied.clear();
-        batch.bytes = 0;
+        batch.clear();
         // The near end may have gone; then nobody needs it.
         let _ = empty.try_send(batch);
     }
@@ -291,10 +272,13 @@ fn write<S: Sink>(
     connections: &mut Vec<Option<Box<Connection>>>,
     batch: &Batch,
 ) -> Result<(), SinkError> {
-    let mut rest = batch.copied.as_slice();
+    let mut opened = batch.opened.iter();
+    let mut data = batch.data.iter();
+    let mut copied = batch.copied.as_slice();
+    let mut closings = batch.closings.iter();
     for (slot, told) in &batch.told {
         let slot = *slot as usize;
-        match told {
+        let mut event = match told {
             Told::Tick(now) => {
                 sink.tick(*now)?;
                 continue;
@@ -303,88 +287,38 @@ fn write<S: Sink>(
                 sink.flush()?;
                 continue;
             }
-            Told::Opened(connection) => {
-                if connections.len() <= slot {
-                    connections.resize_with(slot + 1, || None);
-                }
-                if let Some(place) = connections.get_mut(slot) {
-                    *place = Some(connection.clone());
-                }
+            Told::Closed => match closings.next() {
+                Some(closing) => Event::Closed(closing),
+                None => continue,
+            },
+            Told::Event(event) => event.clone(),
+        };
+        if connections.len() <= slot {
+            connections.resize_with(slot + 1, || None);
+        }
+        let Some(place) = connections.get_mut(slot) else {
+            continue;
+        };
+        match &mut event {
+            Event::Opened => *place = opened.next().cloned().map(Box::new),
+            Event::Data { bytes, .. } => {
+                *bytes = match data.next() {
+                    Some(Bytes::There(place)) => lasting.bytes(*place),
+                    Some(Bytes::Copied(len)) => {
+                        let (bytes, rest) = copied.split_at_checked(*len).unwrap_or_default();
+                        copied = rest;
+                        bytes
+                    }
+                    None => &[],
+                };
             }
             _ => {}
         }
         // Nothing is told of a connection before it is opened.
-        let Some(connection) = connections.get(slot).and_then(Option::as_deref) else {
-            continue;
-        };
-        let event = match told {
-            Told::Tick(_) | Told::Flush => continue,
-            Told::Opened(_) => Event::Opened,
-            Told::Data {
-                direction,
-                offset,
-                time,
-                kind,
-                bytes,
-            } => {
-                let bytes = match bytes {
-                    Bytes::There(place) => lasting.bytes(*place),
-                    Bytes::Copied(len) => {
-                        let (bytes, after) = rest.split_at_checked(*len).unwrap_or_default();
-                        rest = after;
-                        bytes
-                    }
-                };
-                Event::Data {
-                    direction: *direction,
-                    offset: *offset,
-                    time: *time,
-                    kind: *kind,
-                    bytes,
-                }
-            }
-            Told::Gap {
-                direction,
-                offset,
-                len,
-                time,
-                reason,
-            } => Event::Gap {
-                direction: *direction,
-                offset: *offset,
-                len: *len,
-                time: *time,
-                reason: *reason,
-            },
-            Told::Cut {
-                direction,
-                offset,
-                time,
-            } => Event::Cut {
-                direction: *direction,
-                offset: *offset,
-                time: *time,
-            },
-            Told::Note {
-                direction,
-                time,
-                note,
-            } => Event::Note {
-                direction: *direction,
-                time: *time,
-                note: *note,
-            },
-            Told::End { direction, time, how } => Event::End {
-                direction: *direction,
-                time: *time,
-                how: *how,
-            },
-            Told::Mail(event) => Event::Mail(event),
-            Told::Tls(event) => Event::Tls(event),
-            Told::Closed(closing) => Event::Closed(closing),
-        };
-        sink.event(connection, &event)?;
-        if let (Told::Closed(_), Some(place)) = (told, connections.get_mut(slot)) {
+        if let Some(connection) = place.as_deref() {
+            sink.event(connection, &event)?;
+        }
+        if let Event::Closed(_) = event {
             *place = None;
         }
     }
