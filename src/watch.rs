@@ -96,6 +96,9 @@ impl Watchers {
             Event::End { direction, time, .. } => {
                 if let Some(watch) = watched {
                     watch.end(*direction, *time, &mut out)?;
+                    if watch.is_over() {
+                        self.pass(index);
+                    }
                 }
             }
             Event::Closed(closing) => {

@@ -36,12 +36,13 @@ pub(super) struct Watch {
     stages: [Stage; 2],
     /// Bytes that wait for more, to be understood.
     holds: [Kept; 2],
-    pub(super) probe: Option<Box<Probe>>,
-    pub(super) session: Option<Session>,
+    pub(super) probe: Option<Probe>,
+    pub(super) session: Option<Box<Session>>,
     pub(super) tls: Option<Box<TlsWatcher>>,
     /// Who spoke last.
     last: Option<Direction>,
     tries: u8,
+    ended: [bool; 2],
     /// Told already that there is clear text again.
     pub(super) plain_told: bool,
     pub(super) hint_told: bool,
@@ -54,11 +55,12 @@ impl Watch {
         Self {
             stages: [Stage::Probe; 2],
             holds: [Kept::default(), Kept::default()],
-            probe: Some(Box::new(Probe::new(hint, from_start))),
+            probe: Some(Probe::new(hint, from_start)),
             session: None,
             tls: None,
             last: None,
             tries: TRIES,
+            ended: [false; 2],
             plain_told: false,
             hint_told: false,
         }
@@ -66,7 +68,8 @@ impl Watch {
 
     /// Whether nobody will understand anything any more.
     pub(super) fn is_over(&self) -> bool {
-        self.session.is_none() && self.tls.is_none() && self.tries == 0 && self.stages == [Stage::Pass; 2]
+        let nobody = self.session.is_none() && self.tls.is_none();
+        nobody && (self.ended == [true; 2] || self.tries == 0 && self.stages == [Stage::Pass; 2])
     }
 
     /// Whether nobody wants to look at this direction before the other one has spoken.
@@ -249,7 +252,7 @@ impl Watch {
             let warning = MailWarning::ImplicitMismatch(ImplicitMismatch::ServerIsPlain);
             out.warn(time, Direction::ToServer, 0, warning)?;
         }
-        let mut session = Session::new(protocol, probe.from_start);
+        let mut session = Box::new(Session::new(protocol, probe.from_start));
         session.core().sure = sure;
         if let Some(early) = probe.early_garbage() {
             session.lose_client(early);
@@ -302,6 +305,7 @@ impl Watch {
         out: &mut Out<'_, '_>,
     ) -> Result<(), SinkError> {
         self.flush(direction, out)?;
+        *direction.of_mut(&mut self.ended) = true;
         match (*self.stage(direction), &mut self.tls) {
             (Stage::Tls, Some(tls)) => {
                 let mut told = Vec::new();
@@ -349,7 +353,7 @@ mod tests {
     /// The buffers come on top: empty between lines, but for 256 bytes a direction.
     #[test]
     fn a_watched_connection_is_small() {
-        let size = size_of::<Watch>() + size_of::<Probe>() + size_of::<TlsWatcher>();
+        let size = size_of::<Watch>() + size_of::<Session>() + size_of::<TlsWatcher>();
         assert!(size < 2560, "{size}");
     }
 }
