@@ -53,7 +53,7 @@ struct MailFacts {
 }
 
 /// A file of a direction.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct FileEntry {
     /// Its name within the folder.
     pub name: String,

@@ -9,7 +9,7 @@ mod lines;
 mod waiting;
 mod writer;
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -26,9 +26,6 @@ use writer::{Failure, Stream, Writer};
 
 /// Bytes of all streams that wait in memory at the most.
 const WAITING: usize = 48 << 20;
-
-/// Streams that are over may stand in the queue of those that wait, while it is no longer than this.
-const DUE: usize = 4096;
 
 /// How often the same trouble is told of.
 const TELL_AGAIN: Duration = Duration::from_secs(60);
@@ -87,7 +84,6 @@ impl State {
 struct Due {
     since: Timestamp,
     slot: u32,
-    id: u64,
     direction: Direction,
 }
 
@@ -102,9 +98,9 @@ pub struct Files {
     most_waiting: usize,
     /// By [`Connection::slot`].
     states: Vec<Option<Box<State>>>,
-    due: VecDeque<Due>,
-    /// When `due` is this long, those of it that are over leave it.
-    due_most: usize,
+    /// The streams that wait, by the number that they took.
+    due: BTreeMap<u64, Due>,
+    next_due: u64,
     trouble: Option<Trouble>,
     warnings: Vec<String>,
     now: Timestamp,
@@ -169,8 +165,8 @@ impl Files {
             most_waiting,
             options,
             states: Vec::new(),
-            due: VecDeque::new(),
-            due_most: DUE,
+            due: BTreeMap::new(),
+            next_due: 0,
             trouble: None,
             warnings: Vec::new(),
             now: Timestamp::default(),
@@ -234,29 +230,17 @@ impl Files {
         let written = self
             .writer
             .append(&mut folder.target, (connection, direction), stream, bytes);
-        if stream.waits() && !stream.queued {
-            stream.queued = true;
-            self.due.push_back(Due {
+        if stream.waits() && stream.due.is_none() {
+            stream.due = Some(self.next_due);
+            let due = Due {
                 since: self.now,
                 slot: connection.slot,
-                id: connection.id,
                 direction,
-            });
-        }
-        if self.due.len() >= self.due_most {
-            self.forget_written(connection.slot);
+            };
+            self.due.insert(self.next_due, due);
+            self.next_due += 1;
         }
         self.outcome(written)
-    }
-
-    /// Takes out of the queue what has been written at its end. `slot` is in use at the moment.
-    fn forget_written(&mut self, slot: u32) {
-        let states = &self.states;
-        self.due.retain(|due| {
-            let state = states.get(due.slot as usize).and_then(Option::as_ref);
-            due.slot == slot || state.is_some_and(|state| state.connection.id == due.id)
-        });
-        self.due_most = (2 * self.due.len()).max(DUE);
     }
 
     /// Writes out a direction, and closes its file if it is over.
@@ -272,6 +256,9 @@ impl Files {
             return Ok(());
         };
         let who = (&*connection, direction);
+        if let Some(due) = stream.due.take() {
+            self.due.remove(&due);
+        }
         let written = if over {
             self.writer.finish(&mut folder.target, who, stream)
         } else {
@@ -296,17 +283,13 @@ impl Files {
 
     /// Writes out the stream that has waited longest.
     fn write_oldest(&mut self) -> Result<(), SinkError> {
-        let Some(due) = self.due.pop_front() else {
+        let Some((_, due)) = self.due.pop_first() else {
             return Ok(());
         };
         let Some(mut state) = self.states.get_mut(due.slot as usize).and_then(Option::take) else {
             return Ok(());
         };
-        let mut written = Ok(());
-        if state.connection.id == due.id {
-            state.stream_mut(due.direction).queued = false;
-            written = self.write(&mut state, due.direction, false);
-        }
+        let written = self.write(&mut state, due.direction, false);
         self.put(due.slot, state);
         written
     }
@@ -381,8 +364,8 @@ impl Sink for Files {
         while self.options.archive.is_none()
             && self
                 .due
-                .front()
-                .is_some_and(|due| now.since(due.since) >= patience)
+                .first_key_value()
+                .is_some_and(|(_, due)| now.since(due.since) >= patience)
         {
             self.write_oldest()?;
             wrote = true;

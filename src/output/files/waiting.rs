@@ -12,6 +12,7 @@ const MOST: usize = 1 << 20;
 /// Bytes that wait.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
+    /// Where they are; none while all are copies.
     pieces: Vec<Piece>,
     copied: Vec<u8>,
     len: usize,
@@ -54,7 +55,12 @@ impl Waiting {
     pub(super) fn push(&mut self, bytes: &[u8], place: Option<Place>) {
         self.len += bytes.len();
         match place {
-            Some(place) => self.pieces.push(Piece::There(place)),
+            Some(place) => {
+                if self.pieces.is_empty() && !self.copied.is_empty() {
+                    self.pieces.push(Piece::Copied(self.copied.len()));
+                }
+                self.pieces.push(Piece::There(place));
+            }
             None => {
                 self.copied.extend_from_slice(bytes);
                 self.copied_more(bytes.len());
@@ -72,7 +78,8 @@ impl Waiting {
     fn copied_more(&mut self, more: usize) {
         match self.pieces.last_mut() {
             Some(Piece::Copied(len)) => *len += more,
-            _ => self.pieces.push(Piece::Copied(more)),
+            Some(Piece::There(_)) => self.pieces.push(Piece::Copied(more)),
+            None => {}
         }
     }
 
@@ -87,6 +94,9 @@ impl Waiting {
                 IoSlice::new(bytes)
             }
         };
+        if self.pieces.is_empty() {
+            return vec![IoSlice::new(&self.copied)];
+        }
         self.pieces.iter().map(slice).collect()
     }
 

@@ -41,8 +41,8 @@ pub(super) struct Stream {
     waiting: Waiting,
     /// Missing bytes that stand before whatever comes next.
     gap: u64,
-    /// It stands in the queue of streams to be written.
-    pub(super) queued: bool,
+    /// Its number in the queue of streams to be written.
+    pub(super) due: Option<u64>,
 }
 
 /// Writes streams.
@@ -78,6 +78,14 @@ impl Stream {
     /// Whether bytes wait to be written.
     pub(super) fn waits(&self) -> bool {
         !self.waiting.is_empty()
+    }
+
+    /// There is a file now, which gets its name when it is made. Mostly it stays the only one.
+    fn begin(&mut self) {
+        if self.files.is_empty() {
+            self.files.reserve_exact(1);
+            self.files.push(FileEntry::default());
+        }
     }
 
     /// What waited is behind us.
@@ -149,10 +157,7 @@ impl Writer {
             });
         } else if stream.gap > WRITTEN_ZEROS || stream.gap > 0 && stream.waiting.is_empty() {
             written = self.write(target, (connection, direction), stream);
-            let at_start = stream.files.is_empty();
-            if at_start {
-                self.begin(stream, connection, direction);
-            }
+            stream.begin();
             stream.position = stream.position.saturating_add(stream.gap);
             stream.offset = stream.offset.saturating_add(stream.gap);
             stream.gap = 0;
@@ -161,9 +166,7 @@ impl Writer {
             self.add(stream, |waiting| waiting.zeros(zeros));
             stream.gap = 0;
         }
-        if stream.files.is_empty() {
-            self.begin(stream, connection, direction);
-        }
+        stream.begin();
         if stream.waiting.is_full(bytes.len()) {
             let now = self.write(target, (connection, direction), stream);
             written = written.and(now);
@@ -187,16 +190,6 @@ impl Writer {
         let before = stream.waiting.memory();
         add(&mut stream.waiting);
         self.waiting += stream.waiting.memory() - before;
-    }
-
-    fn begin(&self, stream: &mut Stream, connection: &Connection, direction: Direction) {
-        let name = self.namer.name(connection, direction, 0);
-        stream.files.push(FileEntry {
-            name,
-            offset: 0,
-            bytes: 0,
-            not_written: 0,
-        });
     }
 
     /// Writes what waits.
@@ -341,21 +334,29 @@ impl Writer {
         stream: &mut Stream,
         create: impl FnOnce(&mut dyn FnMut(u32) -> String) -> io::Result<(T, String)>,
     ) -> io::Result<T> {
-        let first = stream.files.len() == 1 && !stream.tls;
         let Some(entry) = stream.files.last_mut() else {
             return Err(io::ErrorKind::NotFound.into());
         };
-        let (made, name) = create(&mut |count| {
-            if first && count > 0 {
+        let mut name = |count| {
+            if entry.name.is_empty() {
                 self.namer.name(connection, direction, count)
             } else {
                 numbered(entry.name.clone(), count)
             }
-        })?;
-        entry.name = name;
-        stream.made = true;
-        self.made += 1;
-        Ok(made)
+        };
+        match create(&mut name) {
+            Ok((made, name)) => {
+                entry.name = name;
+                stream.made = true;
+                self.made += 1;
+                Ok(made)
+            }
+            Err(error) => {
+                // The index tells of what is not there.
+                entry.name = name(0);
+                Err(error)
+            }
+        }
     }
 
     /// Keeps a file open for the next piece; another one is closed for it if need be.
