@@ -20,6 +20,7 @@ pub mod privileges;
 pub mod relay;
 pub mod shard;
 pub mod signals;
+pub mod slots;
 pub mod time;
 pub mod tls;
 pub mod watch;

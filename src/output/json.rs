@@ -14,6 +14,7 @@ use super::session::reply_text;
 use super::words;
 use crate::event::{Closing, Connection, Direction, Event, Sink, SinkError, TcpNote};
 use crate::mail::{MailEvent, Protocol, StarttlsOutcome, Transaction};
+use crate::slots::Slots;
 use crate::time::Timestamp;
 use crate::tls::{Handshake, TlsEvent, alert_name, version_name};
 
@@ -39,7 +40,7 @@ pub struct Json<W> {
     /// What to call `writer` in an error.
     name: String,
     out: Vec<u8>,
-    memory: Vec<Option<Box<Memory>>>,
+    memory: Slots<Memory>,
 }
 
 /// What every object begins with.
@@ -89,7 +90,7 @@ impl<W: Write> Json<W> {
             writer,
             name,
             out: Vec::new(),
-            memory: Vec::new(),
+            memory: Slots::default(),
         }
     }
 
@@ -128,15 +129,7 @@ impl<W: Write> Json<W> {
     }
 
     fn memory(&mut self, connection: &Connection) -> &mut Memory {
-        let slot = connection.slot as usize;
-        if self.memory.len() <= slot {
-            self.memory.resize_with(slot + 1, || None);
-        }
-        // The slot is there: it was made one line above.
-        match self.memory.get_mut(slot) {
-            Some(place) => place.get_or_insert_default(),
-            None => unreachable!("a slot that was just made"),
-        }
+        self.memory.get_or_default(connection.slot)
     }
 
     fn mail(&mut self, connection: &Connection, event: &MailEvent) -> Result<(), SinkError> {
@@ -285,11 +278,7 @@ impl<W: Write> Json<W> {
     }
 
     fn close(&mut self, connection: &Connection, closing: &Closing) -> Result<(), SinkError> {
-        let memory = self
-            .memory
-            .get_mut(connection.slot as usize)
-            .and_then(Option::take)
-            .unwrap_or_default();
+        let memory = self.memory.take(connection.slot).unwrap_or_default();
         // TLS whose handshake was seen neither to end nor to fail.
         if let Some(tls) = memory.tls.as_deref().filter(|_| !memory.told_tls) {
             let facts = serde_json::to_value(tls).unwrap_or_default();

@@ -8,6 +8,7 @@ use super::palette::Palette;
 use super::session::{MailTotals, Session};
 use super::words::endpoint;
 use crate::event::{Closing, Connection, Direction, Event, Kind, Sink, SinkError};
+use crate::slots::Slots;
 
 /// How the table looks.
 #[derive(Debug, Clone, Default)]
@@ -66,7 +67,7 @@ pub struct Summary<W> {
     totals: MailTotals,
     /// Width of each column, 0 for one that gave way.
     widths: [usize; COLUMNS.len()],
-    sessions: Vec<Option<Box<Session>>>,
+    sessions: Slots<Session>,
     headed: bool,
     out: Vec<u8>,
 }
@@ -254,18 +255,10 @@ fn widths(width: usize) -> [usize; COLUMNS.len()] {
 
 impl<W: Write> Sink for Summary<W> {
     fn event(&mut self, connection: &Connection, event: &Event<'_>) -> Result<(), SinkError> {
-        let slot = connection.slot as usize;
         match event {
-            Event::Mail(_) | Event::Tls(_) => {
-                if self.sessions.len() <= slot {
-                    self.sessions.resize_with(slot + 1, || None);
-                }
-                if let Some(place) = self.sessions.get_mut(slot) {
-                    place.get_or_insert_default().event(event);
-                }
-            }
+            Event::Mail(_) | Event::Tls(_) => self.sessions.get_or_default(connection.slot).event(event),
             Event::Closed(closing) => {
-                let session = self.sessions.get_mut(slot).and_then(Option::take);
+                let session = self.sessions.take(connection.slot);
                 // Most connections have none: it is not put on the heap for them.
                 let none = Session::default();
                 let session = session.as_deref().unwrap_or(&none);

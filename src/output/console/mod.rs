@@ -20,6 +20,7 @@ use super::palette::Palette;
 use super::sheet::Sheet;
 use super::words;
 use crate::event::{Connection, Direction, EndHow, Event, Sink, SinkError, TcpNote};
+use crate::slots::Slots;
 use crate::time::Timestamp;
 use margin::Margin;
 use page::Page;
@@ -104,8 +105,7 @@ pub struct Console<W> {
     options: ConsoleOptions,
     clock: Clock,
     margin: Margin,
-    /// By [`Connection::slot`].
-    states: Vec<Option<Box<State>>>,
+    states: Slots<State>,
     due: BinaryHeap<Reverse<Due>>,
     buffer: Sheet,
     /// Since when something waits in the buffer, in packet time.
@@ -122,7 +122,7 @@ impl<W: Write> Console<W> {
             clock: Clock::new(options.time),
             margin: Margin::default(),
             options,
-            states: Vec::new(),
+            states: Slots::default(),
             due: BinaryHeap::new(),
             buffer: Sheet::with_capacity(WRITE_AT * 2),
             waiting: None,
@@ -143,33 +143,20 @@ impl<W: Write> Console<W> {
 
     /// Takes the connection's state out for as long as it is worked on.
     fn take(&mut self, connection: &Connection) -> Box<State> {
-        let slot = connection.slot as usize;
-        if self.states.len() <= slot {
-            self.states.resize_with(slot + 1, || None);
-        }
-        self.states
-            .get_mut(slot)
-            .and_then(Option::take)
-            .unwrap_or_else(|| {
-                let addresses = Direction::BOTH.map(|direction| {
-                    let (from, to) = connection.endpoints(direction);
-                    let mut text = words::endpoint(from).into_bytes();
-                    text.extend_from_slice(b" > ");
-                    text.extend_from_slice(words::endpoint(to).as_bytes());
-                    text
-                });
-                Box::new(State {
-                    id: connection.id,
-                    addresses,
-                    ..State::default()
-                })
+        self.states.take(connection.slot).unwrap_or_else(|| {
+            let addresses = Direction::BOTH.map(|direction| {
+                let (from, to) = connection.endpoints(direction);
+                let mut text = words::endpoint(from).into_bytes();
+                text.extend_from_slice(b" > ");
+                text.extend_from_slice(words::endpoint(to).as_bytes());
+                text
+            });
+            Box::new(State {
+                id: connection.id,
+                addresses,
+                ..State::default()
             })
-    }
-
-    fn put(&mut self, slot: u32, state: Box<State>) {
-        if let Some(place) = self.states.get_mut(slot as usize) {
-            *place = Some(state);
-        }
+        })
     }
 }
 
@@ -242,9 +229,6 @@ impl<W: Write> Sink for Console<W> {
             Event::Tls(event) => page.tls(connection, &mut state, event),
             Event::Closed(closing) => {
                 page.closed(&mut state, closing);
-                if let Some(place) = self.states.get_mut(connection.slot as usize) {
-                    *place = None;
-                }
                 return if self.buffer.len() >= WRITE_AT {
                     self.write_out()
                 } else {
@@ -294,7 +278,7 @@ impl<W: Write> Sink for Console<W> {
             }));
             state.run_queued = true;
         }
-        self.put(connection.slot, state);
+        self.states.put(connection.slot, state);
         if self.buffer.len() >= WRITE_AT {
             return self.write_out();
         }
@@ -307,7 +291,7 @@ impl<W: Write> Sink for Console<W> {
     fn tick(&mut self, now: Timestamp) -> Result<(), SinkError> {
         while let Some(Reverse(due)) = self.due.peek().copied().filter(|Reverse(due)| due.at <= now) {
             self.due.pop();
-            let Some(mut state) = self.states.get_mut(due.slot as usize).and_then(Option::take) else {
+            let Some(mut state) = self.states.take(due.slot) else {
                 continue;
             };
             if state.id == due.id {
@@ -323,7 +307,7 @@ impl<W: Write> Sink for Console<W> {
                     self.due.push(Reverse(Due { at, ..due }));
                 }
             }
-            self.put(due.slot, state);
+            self.states.put(due.slot, state);
         }
         if self.waiting.is_some_and(|since| now.since(since) >= WRITE_AFTER) {
             self.write_out()?;
