@@ -308,12 +308,12 @@ impl<'c> Run<'c> {
         if std::mem::replace(&mut self.millisecond, millisecond) != millisecond {
             self.ends.tick(packet.time)?;
         }
-        if let Some(segment) = self.decoder.decode(packet)
-            && self.config.shard.is_none_or(|shard| shard.has(&segment))
+        if let Some(segment) = &self.decoder.decode(packet)
+            && self.config.shard.is_none_or(|shard| shard.has(segment))
         {
             let ends = &mut self.ends;
             self.flow
-                .segment(&segment, &mut |connection, event| ends.event(connection, event))?;
+                .segment(segment, &mut |connection, event| ends.event(connection, event))?;
         }
         Ok(())
     }

@@ -282,7 +282,8 @@ impl Open {
         self.record.map(|record| record.packet(self.bytes.window()))
     }
 
-    /// Goes on to the next packet.
+    /// Goes on to the next packet. Inlined: its result would be taken apart right behind it, once a packet.
+    #[inline(always)]
     fn step(&mut self) -> Result<Step, CaptureError> {
         if std::mem::take(&mut self.peeked) {
             return Ok(Step::Packet);

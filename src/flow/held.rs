@@ -87,6 +87,9 @@ impl Held {
     /// Drops everything from `limit` on and says how many bytes that was. Pieces never straddle it:
     /// the caller passes a piece's start.
     pub(super) fn drop_from(&mut self, limit: u64) -> u64 {
+        if self.is_empty() {
+            return 0;
+        }
         self.pieces.split_off(&limit).into_values().fold(0, |sum, piece| {
             self.bytes -= piece.bytes.len();
             sum + piece.len()
@@ -96,6 +99,9 @@ impl Held {
     /// Drops everything before `limit` and says how many bytes that was. A piece that straddles it goes as
     /// a whole.
     pub(super) fn drop_before(&mut self, limit: u64) -> u64 {
+        if self.is_empty() {
+            return 0;
+        }
         let kept = self.pieces.split_off(&limit);
         std::mem::replace(&mut self.pieces, kept)
             .into_values()

@@ -34,11 +34,12 @@ pub(super) struct Fingerprint {
 
 impl Fingerprint {
     pub(super) fn of(segment: &Segment<'_>, hasher: &foldhash::fast::FixedState) -> Self {
+        let links = segment.mac.map_or(0, |(source, destination)| {
+            mac(source) ^ mac(destination).rotate_left(17)
+        });
+        let rest = segment.scope.0 ^ (u64::from(segment.ttl) << 48) ^ u64::from(segment.interface);
         let mut path = hasher.build_hasher();
-        if let Some((source, destination)) = segment.mac {
-            path.write_u64(mac(source) ^ mac(destination).rotate_left(17));
-        }
-        path.write_u64(segment.scope.0 ^ (u64::from(segment.ttl) << 48) ^ u64::from(segment.interface));
+        path.write_u128(u128::from(links) << 64 | u128::from(rest));
         Self {
             time: segment.time,
             content: sample(segment.payload, hasher) as u32,

@@ -130,6 +130,7 @@ impl Format {
     ///
     /// # Errors
     /// In words, what is broken at the window's start.
+    #[inline]
     pub(super) fn item(&mut self, window: &[u8]) -> Result<Item, String> {
         match self {
             Self::Pcap(pcap) => pcap.item(window),

@@ -22,7 +22,9 @@ impl Stream {
         if offset > limit || self.start.is_some_and(|start| offset < start) {
             return Ok(());
         }
-        self.acked = self.acked.max(Some(offset));
+        if self.acked.is_none_or(|acked| acked < offset) {
+            self.acked = Some(offset);
+        }
         if self.held.is_empty() && self.fin.is_none() {
             return Ok(());
         }

@@ -59,11 +59,7 @@ impl FlowTable {
     /// Makes room among connections with the same ends, in as many VLANs: each of them makes every look
     /// into the table longer.
     fn thin_out(&mut self, arrival: &Arrival<'_>, emit: &mut Emit<'_>) -> Result<(), SinkError> {
-        let namesakes = self
-            .index
-            .slots(arrival.hash)
-            .filter_map(|slot| Some((slot, self.slab.get(slot)?)))
-            .filter(|(_, entry)| entry.ends.each_ref() == arrival.key);
+        let namesakes = self.namesakes(arrival);
         if namesakes.clone().count() < NAMESAKES {
             return Ok(());
         }

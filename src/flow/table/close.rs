@@ -10,7 +10,7 @@ impl FlowTable {
     pub(super) fn close(
         &mut self,
         slot: u32,
-        mut reason: CloseReason,
+        reason: CloseReason,
         emit: &mut Emit<'_>,
     ) -> Result<(), SinkError> {
         let now = self.clock.now();
@@ -21,7 +21,13 @@ impl FlowTable {
         let phase = std::mem::replace(&mut entry.phase, Phase::Tombstone(Sides::default()));
         // Where they are: they are large, and connections many.
         let (mut active, mut alone);
-        let (identity, totals, handshake) = match phase {
+        let mut closing = Closing {
+            reason,
+            last_time: entry.last_time,
+            handshake: false,
+            totals: Default::default(),
+        };
+        let identity = match phase {
             Phase::Tombstone(_) => return Ok(()),
             Phase::Streams(streams) => {
                 active = streams;
@@ -53,30 +59,28 @@ impl FlowTable {
                     && streams.iter().all(|stream| stream.ended() || !stream.seen())
                 {
                     // All that was missing were bytes before a FIN.
-                    reason = CloseReason::Fin;
+                    closing.reason = CloseReason::Fin;
                 }
                 let [zero, one] = streams;
-                let totals = if identity.client_side == 0 {
+                closing.totals = if identity.client_side == 0 {
                     [zero.totals, one.totals]
                 } else {
                     [one.totals, zero.totals]
                 };
-                (identity, totals, *handshake)
+                closing.handshake = *handshake;
+                identity
             }
             Phase::HalfOpen(syns) => {
                 let speaker = usize::from(entry.isn.get(0).is_none());
-                let totals = Totals {
-                    packets: u64::from(syns.count),
-                    retransmissions: u64::from(syns.count.saturating_sub(1)),
-                    duplicate_captures: u64::from(syns.copies),
-                    syn: true,
-                    ..Totals::default()
-                };
+                let [totals, _] = &mut closing.totals;
+                totals.packets = u64::from(syns.count);
+                totals.retransmissions = u64::from(syns.count.saturating_sub(1));
+                totals.duplicate_captures = u64::from(syns.copies);
+                totals.syn = true;
                 alone = entry.identity(slot, None, speaker);
-                (&mut alone, [totals, Totals::default()], false)
+                &mut alone
             }
         };
-        let last_time = entry.last_time;
         let mut out = Out {
             identity,
             side: 0,
@@ -86,15 +90,9 @@ impl FlowTable {
             opened: &mut self.stats.opened,
         };
         out.open()?;
-        self.count(&totals);
-        let closing = Closing {
-            reason,
-            last_time,
-            handshake,
-            totals,
-        };
+        self.count(&closing.totals);
         emit(&identity.connection, &Event::Closed(&closing))?;
-        match reason {
+        match closing.reason {
             CloseReason::Fin | CloseReason::Reset(_) => self.relist(slot, State::Tombstone),
             CloseReason::Reused | CloseReason::Timeout | CloseReason::Evicted | CloseReason::CaptureEnd => {
                 self.remove(slot);

@@ -101,6 +101,7 @@ impl FlowTable {
     }
 
     /// Brings the books up to date with what a connection's streams have become: memory, deadline, state.
+    #[inline]
     pub(super) fn settle(&mut self, slot: u32) {
         let Some(entry) = self.slab.get_mut(slot) else {
             return;

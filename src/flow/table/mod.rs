@@ -23,7 +23,7 @@ mod live;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::hash::{BuildHasher, Hasher};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::clock::Clock;
 use super::entry::{ENTRY_COST, Entry, State};
@@ -154,26 +154,33 @@ impl FlowTable {
         Ok(())
     }
 
-    fn find(&self, arrival: &Arrival<'_>) -> Found {
-        let Arrival { segment, side, .. } = *arrival;
-        let mut best: Option<((u8, bool, u8, u64), u32)> = None;
-        let mut copy = None;
-        let mut candidates = self
-            .index
+    /// Connections with the same ends.
+    fn namesakes(&self, arrival: &Arrival<'_>) -> impl Iterator<Item = (u32, &Entry)> + Clone {
+        let key = arrival.key;
+        self.index
             .slots(arrival.hash)
             .filter_map(|slot| Some((slot, self.slab.get(slot)?)))
-            .filter(|(_, entry)| entry.ends.each_ref() == arrival.key)
-            .peekable();
-        while let Some((slot, entry)) = candidates.next() {
+            .filter(move |(_, entry)| entry.ends.each_ref() == key)
+    }
+
+    fn find(&self, arrival: &Arrival<'_>) -> Found {
+        let Arrival { segment, side, .. } = *arrival;
+        let mut candidates = self.namesakes(arrival);
+        let Some((slot, entry)) = candidates.next() else {
+            return Found::Nothing;
+        };
+        if candidates.next().is_none() && entry.same_path(side, segment) > 0 {
+            return Found::Entry(slot);
+        }
+        let mut best: Option<((u8, bool, u8, u64), u32)> = None;
+        let mut copy = None;
+        for (slot, entry) in self.namesakes(arrival) {
             let path = entry.same_path(side, segment);
             if path == 0 {
                 if entry.has_seen(side, &arrival.fingerprint) {
                     copy = Some(slot);
                 }
                 continue;
-            }
-            if best.is_none() && candidates.peek().is_none() {
-                return Found::Entry(slot);
             }
             let rank = (
                 path,
@@ -195,15 +202,20 @@ impl FlowTable {
 
 /// A key's hash, seeded because the wire picks the keys; a few wide writes instead of the many that deriving
 /// makes.
+#[inline]
 fn hash_of(hasher: &foldhash::quality::RandomState, key: [&Endpoint; 2]) -> u32 {
     let mut state = hasher.build_hasher();
-    for end in key {
-        match end.address {
-            IpAddr::V4(address) => state.write_u64(u64::from(u32::from(address)) << 16 | u64::from(end.port)),
-            IpAddr::V6(address) => {
-                state.write_u128(u128::from(address));
-                state.write_u16(end.port);
-            }
+    let wide = |address: Ipv4Addr, port: u16| u128::from(address.to_bits()) << 16 | u128::from(port);
+    let [one, other] = key;
+    if let (IpAddr::V4(first), IpAddr::V4(second)) = (one.address, other.address) {
+        state.write_u128(wide(first, one.port) << 64 | wide(second, other.port));
+    } else {
+        for end in key {
+            state.write_u128(match end.address {
+                IpAddr::V4(address) => u128::from(address.to_bits()),
+                IpAddr::V6(address) => address.to_bits(),
+            });
+            state.write_u16(end.port);
         }
     }
     state.finish() as u32
