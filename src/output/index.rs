@@ -19,7 +19,8 @@ const LISTED: usize = 1000;
 /// What is gathered of a connection while it lives.
 #[derive(Debug, Default)]
 pub struct Gathered {
-    directions: [Ranges; 2],
+    /// Where there is something in them.
+    directions: [Option<Box<Ranges>>; 2],
     mail: Option<MailFacts>,
     tls: Option<Box<TlsFacts>>,
 }
@@ -69,7 +70,7 @@ pub struct FileEntry {
 static QUIET: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let mut line = Vec::new();
     // There is no list in it to fail on.
-    let _ = Line(&mut line).trouble(&Ranges::default(), &Totals::default());
+    let _ = Line(&mut line).trouble(None, &Totals::default());
     line
 });
 
@@ -116,7 +117,7 @@ impl Gathered {
     }
 
     fn side(&mut self, direction: Direction) -> &mut Ranges {
-        direction.of_mut(&mut self.directions)
+        direction.of_mut(&mut self.directions).get_or_insert_default()
     }
 
     fn mail_event(&mut self, event: &MailEvent) {
@@ -145,7 +146,7 @@ impl Gathered {
         }
     }
 
-    /// Puts the line of the index into `line`, in place of what was in it.
+    /// Puts the line of the index into `line`, in place of what was in it. `files` are [`list`]s.
     ///
     /// # Errors
     /// Those of serde, which writes what is rare.
@@ -153,7 +154,7 @@ impl Gathered {
         &self,
         connection: &Connection,
         closing: &Closing,
-        files: [&[FileEntry]; 2],
+        files: &[Vec<u8>; 2],
         line: &mut Vec<u8>,
     ) -> serde_json::Result<()> {
         line.clear();
@@ -188,11 +189,38 @@ impl Gathered {
             [r#","to_server":{"#, r#"},"to_client":{"#].iter().zip(sides)
         {
             line.text(before);
-            line.side(ranges, totals, files)?;
+            line.side(ranges.as_deref(), totals, files)?;
         }
         line.text("}}\n");
         Ok(())
     }
+}
+
+/// Adds files to a list of them, as the index has it.
+///
+/// # Errors
+/// Those of serde, which writes names that need escapes.
+pub fn list(files: &[FileEntry], list: &mut Vec<u8>) -> serde_json::Result<()> {
+    let room: usize = files.iter().map(|file| file.name.len() + 48).sum();
+    list.reserve_exact(room);
+    let mut list = Line(list);
+    for file in files {
+        list.name(
+            if list.0.is_empty() {
+                r#"{"name":"#
+            } else {
+                r#",{"name":"#
+            },
+            &file.name,
+        )?;
+        list.number(r#","offset":"#, file.offset);
+        list.number(r#","bytes":"#, file.bytes);
+        if file.not_written > 0 {
+            list.number(r#","not_written":"#, file.not_written);
+        }
+        list.text("}");
+    }
+    Ok(())
 }
 
 /// A line that is being written, field by field: in a flood of connections serde takes longer for it than all
@@ -250,20 +278,12 @@ impl Line<'_> {
         Ok(())
     }
 
-    fn side(&mut self, ranges: &Ranges, totals: &Totals, files: &[FileEntry]) -> serde_json::Result<()> {
+    fn side(&mut self, ranges: Option<&Ranges>, totals: &Totals, files: &[u8]) -> serde_json::Result<()> {
         self.text(r#""files":["#);
-        for (at, file) in files.iter().enumerate() {
-            self.name(if at == 0 { r#"{"name":"# } else { r#",{"name":"# }, &file.name)?;
-            self.number(r#","offset":"#, file.offset);
-            self.number(r#","bytes":"#, file.bytes);
-            if file.not_written > 0 {
-                self.number(r#","not_written":"#, file.not_written);
-            }
-            self.text("}");
-        }
+        self.0.extend_from_slice(files);
         self.number(r#"],"bytes":"#, totals.bytes);
         self.number(r#","packets":"#, totals.packets);
-        if let Some(cut) = ranges.cut {
+        if let Some(cut) = ranges.and_then(|ranges| ranges.cut) {
             self.number(r#","cut_at":"#, cut);
         }
         let quiet = Totals {
@@ -274,23 +294,26 @@ impl Line<'_> {
             reset: totals.reset,
             ..Totals::default()
         };
-        if *totals == quiet && ranges.gaps.is_empty() && ranges.conflicts.is_empty() {
+        if *totals == quiet
+            && ranges.is_none_or(|ranges| ranges.gaps.is_empty() && ranges.conflicts.is_empty())
+        {
             self.0.extend_from_slice(&QUIET);
             return Ok(());
         }
         self.trouble(ranges, totals)
     }
 
-    fn trouble(&mut self, ranges: &Ranges, totals: &Totals) -> serde_json::Result<()> {
+    fn trouble(&mut self, ranges: Option<&Ranges>, totals: &Totals) -> serde_json::Result<()> {
+        let (gaps, conflicts) = ranges.map_or((&[][..], &[][..]), |ranges| (&ranges.gaps, &ranges.conflicts));
         self.number(r#","gap_bytes":"#, totals.gap_bytes);
         self.number(r#","gap_count":"#, totals.gaps);
-        self.value(r#","gaps":"#, &ranges.gaps)?;
+        self.value(r#","gaps":"#, gaps)?;
         self.number(r#","retransmissions":"#, totals.retransmissions);
         self.number(r#","retransmitted_bytes":"#, totals.retransmitted_bytes);
         self.number(r#","out_of_order":"#, totals.out_of_order);
         self.number(r#","duplicate_captures":"#, totals.duplicate_captures);
         self.number(r#","conflict_count":"#, totals.conflicts);
-        self.value(r#","conflicts":"#, &ranges.conflicts)?;
+        self.value(r#","conflicts":"#, conflicts)?;
         self.number(r#","zero_windows":"#, totals.zero_windows);
         self.number(r#","keep_alives":"#, totals.keep_alives);
         self.number(r#","outside_bytes":"#, totals.outside_bytes);
@@ -358,8 +381,9 @@ mod tests {
             not_written: 0,
         };
         let mut line = b"the line before".to_vec();
-        let files: [&[FileEntry]; 2] = [&[file], &[]];
-        gathered.line(&connection, &closing, files, &mut line).unwrap();
+        let mut files = [Vec::new(), Vec::new()];
+        list(&[file], &mut files[0]).unwrap();
+        gathered.line(&connection, &closing, &files, &mut line).unwrap();
         let quiet = r#""retransmissions":0,"retransmitted_bytes":0,"out_of_order":0,"duplicate_captures":0,"conflict_count":0,"conflicts":[],"zero_windows":0,"keep_alives":0,"outside_bytes":0}"#;
         let wanted = [
             r#"{"id":7,"client":"2001:db8::1","client_port":49298,"server":"192.0.2.25","server_port":25,"#,

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::archive::Format;
-use super::index::Gathered;
+use super::index::{self, Gathered};
 use super::name::Namer;
 use super::sync::Syncer;
 use crate::event::{Closing, Connection, Direction, Event, Kind, Sink, SinkError};
@@ -64,18 +64,22 @@ pub struct FilesOptions {
     pub open_files: usize,
 }
 
-/// What is known of a connection.
+/// What is known of a connection. It is small once its streams are over: of many short connections most are waiting for
+/// late segments then, and what is kept of them is no longer in the processor's cache when their end comes.
 #[derive(Debug)]
 struct State {
     connection: Connection,
     folder: u32,
-    streams: [Stream; 2],
+    /// While they are not over.
+    streams: [Option<Box<Stream>>; 2],
+    /// What the index tells of the files of those that are.
+    files: [Vec<u8>; 2],
     gathered: Gathered,
 }
 
 impl State {
     fn stream_mut(&mut self, direction: Direction) -> &mut Stream {
-        direction.of_mut(&mut self.streams)
+        direction.of_mut(&mut self.streams).get_or_insert_default()
     }
 }
 
@@ -194,7 +198,8 @@ impl Files {
             None => Ok(Box::new(State {
                 connection: connection.clone(),
                 folder: self.folders.enter(connection.first_time)?,
-                streams: Default::default(),
+                streams: [None, None],
+                files: [Vec::new(), Vec::new()],
                 gathered: Gathered::default(),
             })),
         }
@@ -219,7 +224,7 @@ impl Files {
             streams,
             ..
         } = state;
-        let stream = direction.of_mut(streams);
+        let stream = direction.of_mut(streams).get_or_insert_default();
         if kind == Kind::Tls && self.options.split_tls && !std::mem::replace(&mut stream.tls, true) {
             stream.split(".tls");
         }
@@ -249,33 +254,40 @@ impl Files {
             connection,
             folder,
             streams,
+            files,
             ..
         } = state;
-        let stream = direction.of_mut(streams);
-        let Some(folder) = self.folders.get(*folder) else {
+        let place = direction.of_mut(streams);
+        let (Some(stream), Some(folder)) = (place, self.folders.get(*folder)) else {
             return Ok(());
         };
         let who = (&*connection, direction);
         if let Some(due) = stream.due.take() {
             self.due.remove(&due);
         }
-        let written = if over {
-            self.writer.finish(&mut folder.target, who, stream)
-        } else {
-            self.writer.write(&mut folder.target, who, stream)
-        };
+        if !over {
+            let written = self.writer.write(&mut folder.target, who, stream);
+            return self.outcome(written);
+        }
+        let written = self.writer.finish(&mut folder.target, who, stream);
+        let listed = index::list(&stream.files, direction.of_mut(files));
+        *direction.of_mut(streams) = None;
+        listed.map_err(|error| SinkError::io("flows.jsonl", error.into()))?;
         self.outcome(written)
     }
 
-    fn close(&mut self, mut state: Box<State>, closing: &Closing) -> Result<(), SinkError> {
+    fn close(
+        &mut self,
+        mut state: Box<State>,
+        connection: &Connection,
+        closing: &Closing,
+    ) -> Result<(), SinkError> {
         for direction in Direction::BOTH {
             self.write(&mut state, direction, true)?;
         }
-        let [client, server] = &state.streams;
-        let files = [client.files.as_slice(), &server.files];
         let line = state
             .gathered
-            .line(&state.connection, closing, files, &mut self.line);
+            .line(connection, closing, &state.files, &mut self.line);
         line.map_err(|error| SinkError::io("flows.jsonl", error.into()))?;
         let written = self.folders.leave(state.folder, &self.line);
         self.outcome(written)
@@ -343,7 +355,7 @@ impl Sink for Files {
                 Ok(())
             }
             Event::End { direction, .. } => self.write(&mut state, *direction, true),
-            Event::Closed(closing) => return self.close(state, closing),
+            Event::Closed(closing) => return self.close(state, connection, closing),
             _ => Ok(()),
         };
         self.put(connection.slot, state);
