@@ -55,7 +55,6 @@ impl Fingerprint {
 
     /// Whether this and `other` are sightings of one packet.
     pub(super) fn same_packet(&self, other: &Self) -> bool {
-        let apart = self.time.nanos_since(other.time).unsigned_abs();
         let same_words = self.seq == other.seq
             && self.ack == other.ack
             && self.len == other.len
@@ -63,9 +62,13 @@ impl Fingerprint {
             && self.window == other.window
             && self.ip_id == other.ip_id
             && self.content == other.content;
+        if !same_words {
+            return false;
+        }
+        let apart = self.time.nanos_since(other.time).unsigned_abs();
         // A sender counts identifications up, so that an equal one is the same packet. Zero says nothing:
         // then it must have come another way, or at once.
-        same_words && apart <= SIGHTINGS && (self.ip_id != 0 || self.path != other.path || apart <= INSTANT)
+        apart <= SIGHTINGS && (self.ip_id != 0 || self.path != other.path || apart <= INSTANT)
     }
 }
 

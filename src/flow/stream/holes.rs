@@ -14,11 +14,11 @@ impl Stream {
         options: &FlowOptions,
         out: &mut Out<'_, '_>,
     ) -> Result<(), SinkError> {
-        self.base.get_or_insert(seq);
+        self.base(seq);
         let Some(offset) = self.offset_of(seq) else {
             return Ok(());
         };
-        let limit = self.highest.max(self.reference()).saturating_add(PLAUSIBLE);
+        let limit = self.highest.max(self.next).saturating_add(PLAUSIBLE);
         if offset > limit || self.start.is_some_and(|start| offset < start) {
             return Ok(());
         }
@@ -157,7 +157,10 @@ impl Stream {
     /// A believed reset at `seq`: over at once, unless bytes before it may still come.
     pub(in crate::flow) fn reset(&mut self, seq: u32, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
         self.totals.reset = true;
-        let all_came = self.held.is_empty() && self.offset_of(seq).is_none_or(|at| at <= self.next);
+        let all_came = self.held.is_empty()
+            && self
+                .offset_of(seq)
+                .is_none_or(|at| self.start.is_some() && at <= self.next);
         if all_came && !self.ended {
             self.end(EndHow::Reset, out)?;
         }

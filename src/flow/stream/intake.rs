@@ -62,7 +62,7 @@ impl Stream {
             self.begin(segment.seq, Some(out))?;
         }
         let first = segment.seq.wrapping_add(u32::from(syn));
-        self.base.get_or_insert(first);
+        self.base(first);
         let offset = self.offset_of(first).unwrap_or(ORIGIN);
         let len = u64::from(segment.payload_wire_len);
         if segment.window == 0 && !flags.has(Flags::RST) && !syn {
@@ -79,7 +79,7 @@ impl Stream {
         if flags.has(Flags::FIN) {
             self.totals.fin = true;
             let end = offset + len;
-            if self.fin.is_none() && self.plausible(end) && end >= self.next {
+            if self.fin.is_none() && self.plausible(end) && (self.start.is_none() || end >= self.next) {
                 self.fin = Some(end);
                 self.highest = self.highest.max(end);
                 if self.start.is_none() {
@@ -94,7 +94,7 @@ impl Stream {
 
     /// Whether data up to `end` may be this stream's, by all that is known of it.
     fn plausible(&self, end: u64) -> bool {
-        end <= self.highest.max(self.reference()).saturating_add(PLAUSIBLE)
+        end <= self.highest.max(self.next).saturating_add(PLAUSIBLE)
     }
 
     fn data(

@@ -35,7 +35,7 @@ pub(super) struct Stream {
     base: Option<u32>,
     /// Internal offset of the stream's first byte, once that is settled.
     start: Option<u64>,
-    /// Internal offset of the next byte to give out.
+    /// Internal offset of the next byte to give out; [`ORIGIN`] while there is a base but no start.
     next: u64,
     /// End of the furthest data believed.
     highest: u64,
@@ -74,37 +74,34 @@ impl Stream {
         self.ended
     }
 
-    /// Where the stream stands: the next byte, or where its first one may be.
-    fn reference(&self) -> u64 {
-        if self.start.is_some() { self.next } else { ORIGIN }
+    /// A first sequence number: offsets count from it.
+    fn base(&mut self, first: u32) {
+        if self.base.is_none() {
+            self.base = Some(first);
+            self.next = ORIGIN;
+        }
     }
 
     /// The sequence number that would come next, for as long as anything is known of it.
     pub(super) fn next_seq(&self) -> Option<u32> {
-        Some(
-            self.base?
-                .wrapping_add(self.reference().wrapping_sub(ORIGIN) as u32),
-        )
+        Some(self.base?.wrapping_add(self.next.wrapping_sub(ORIGIN) as u32))
     }
 
     /// Internal offset of a sequence number: the one nearest to where the stream stands.
     fn offset_of(&self, seq: u32) -> Option<u64> {
         let delta = i64::from(seq.wrapping_sub(self.next_seq()?) as i32);
-        self.reference().checked_add_signed(delta)
+        self.next.checked_add_signed(delta)
     }
 
     /// How far `seq` lies from where this stream goes on; `None` where that is not known.
     pub(super) fn distance(&self, seq: u32) -> Option<u64> {
-        Some(self.offset_of(seq)?.abs_diff(self.reference()))
+        Some(self.offset_of(seq)?.abs_diff(self.next))
     }
 
     /// Whether a segment brings bytes behind all that came before.
     pub(super) fn goes_on(&self, segment: &Segment<'_>) -> bool {
         let end = segment.seq.wrapping_add(segment.payload_wire_len);
-        segment.payload_wire_len > 0
-            && self
-                .offset_of(end)
-                .is_some_and(|end| end > self.next.max(self.highest))
+        segment.payload_wire_len > 0 && self.offset_of(end).is_some_and(|end| end > self.highest)
     }
 
     /// The stream begins behind this initial sequence number.
@@ -113,7 +110,7 @@ impl Stream {
         self.totals.syn = true;
         if self.start.is_none() {
             let begin = self.offset_of(first).unwrap_or(ORIGIN);
-            self.base.get_or_insert(first);
+            self.base(first);
             let before = self.held.drop_before(begin);
             self.settle(begin);
             if let Some(out) = out.filter(|_| before > 0) {

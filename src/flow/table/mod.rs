@@ -156,11 +156,12 @@ impl FlowTable {
 
     /// Connections with the same ends.
     fn namesakes(&self, arrival: &Arrival<'_>) -> impl Iterator<Item = (u32, &Entry)> + Clone {
-        let key = arrival.key;
-        self.index
-            .slots(arrival.hash)
-            .filter_map(|slot| Some((slot, self.slab.get(slot)?)))
-            .filter(move |(_, entry)| entry.ends.each_ref() == key)
+        let [lesser, greater] = arrival.key;
+        self.index.slots(arrival.hash).filter_map(move |slot| {
+            let entry = self.slab.get(slot)?;
+            let [first, second] = &entry.ends;
+            (first == lesser && second == greater).then_some((slot, entry))
+        })
     }
 
     fn find(&self, arrival: &Arrival<'_>) -> Found {
