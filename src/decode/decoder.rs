@@ -249,10 +249,10 @@ fn tcp<'a>(cursor: &mut Cursor<'a>) -> Result<Tcp<'a>, Unread> {
 fn segment<'a>(header: &Tcp<'_>, payload: &Cursor<'a>, around: &Around, time: Timestamp) -> Segment<'a> {
     let [.., flags, w0, w1, _, _, _, _] = *header.fixed;
     let flags = Flags(flags);
-    let (window_scale, mss) = if flags.has(Flags::SYN) {
-        syn_options(header.options)
+    let window_scale = if flags.has(Flags::SYN) {
+        window_scale(header.options)
     } else {
-        (None, None)
+        None
     };
     Segment {
         time,
@@ -273,7 +273,6 @@ fn segment<'a>(header: &Tcp<'_>, payload: &Cursor<'a>, around: &Around, time: Ti
         flags,
         window: u16::from_be_bytes([w0, w1]),
         window_scale,
-        mss,
         ip_id: around.ip.id,
         ttl: around.ip.ttl,
         payload: payload.bytes,
@@ -281,15 +280,14 @@ fn segment<'a>(header: &Tcp<'_>, payload: &Cursor<'a>, around: &Around, time: Ti
     }
 }
 
-/// Window scale (RFC 7323, section 2) and maximum segment size, the last of each.
-fn syn_options(options: &[u8]) -> (Option<u8>, Option<u16>) {
-    let (mut window_scale, mut mss) = (None, None);
-    for option in TcpOptionsIterator::from_slice(options).flatten() {
-        match option {
-            TcpOptionElement::WindowScale(shift) => window_scale = Some(shift),
-            TcpOptionElement::MaximumSegmentSize(size) => mss = Some(size),
-            _ => {}
-        }
-    }
-    (window_scale, mss)
+/// Window scale (RFC 7323, section 2), the last one.
+fn window_scale(options: &[u8]) -> Option<u8> {
+    let shift = |option| match option {
+        TcpOptionElement::WindowScale(shift) => Some(shift),
+        _ => None,
+    };
+    TcpOptionsIterator::from_slice(options)
+        .flatten()
+        .filter_map(shift)
+        .last()
 }

@@ -84,8 +84,6 @@ pub struct Segment<'a> {
     pub window: u16,
     /// Window scale option of a SYN (RFC 7323, section 2), as sent.
     pub window_scale: Option<u8>,
-    /// Maximum segment size option of a SYN.
-    pub mss: Option<u16>,
     /// Identification of the IPv4 header (to tell a copy from a retransmission); 0 for IPv6.
     pub ip_id: u16,
     /// Time to live or hop limit.

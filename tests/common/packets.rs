@@ -63,7 +63,6 @@ impl Tcp {
             flags: Flags(self.flags),
             window: self.window,
             window_scale: None,
-            mss: None,
             ip_id: self.ip_id,
             ttl: self.ttl,
             payload: &self.payload[..captured],
