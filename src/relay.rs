@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use crate::event::{Closing, Connection, Event, Sink, SinkError};
 use crate::lasting::{Lasting, Place};
 use crate::privileges;
+use crate::slots::Slots;
 use crate::time::Timestamp;
 
 /// Batches between the two threads.
@@ -250,7 +251,7 @@ fn writes<S: Sink>(
     empty: &Sender<Batch>,
     complain: &Sender<String>,
 ) -> (S, Result<(), SinkError>) {
-    let mut connections = Vec::new();
+    let mut connections = Slots::default();
     for mut batch in full {
         let written = write(&mut sink, lasting, &mut connections, &batch);
         for warning in sink.take_warnings() {
@@ -269,7 +270,7 @@ fn writes<S: Sink>(
 fn write<S: Sink>(
     sink: &mut S,
     lasting: &Lasting,
-    connections: &mut Vec<Option<Box<Connection>>>,
+    connections: &mut Slots<Connection>,
     batch: &Batch,
 ) -> Result<(), SinkError> {
     let mut opened = batch.opened.iter();
@@ -277,7 +278,6 @@ fn write<S: Sink>(
     let mut copied = batch.copied.as_slice();
     let mut closings = batch.closings.iter();
     for (slot, told) in &batch.told {
-        let slot = *slot as usize;
         let mut event = match told {
             Told::Tick(now) => {
                 sink.tick(*now)?;
@@ -293,14 +293,12 @@ fn write<S: Sink>(
             },
             Told::Event(event) => event.clone(),
         };
-        if connections.len() <= slot {
-            connections.resize_with(slot + 1, || None);
-        }
-        let Some(place) = connections.get_mut(slot) else {
-            continue;
-        };
         match &mut event {
-            Event::Opened => *place = opened.next().cloned().map(Box::new),
+            Event::Opened => {
+                if let Some(connection) = opened.next() {
+                    connections.put(*slot, Box::new(connection.clone()));
+                }
+            }
             Event::Data { bytes, .. } => {
                 *bytes = match data.next() {
                     Some(Bytes::There(place)) => lasting.bytes(*place),
@@ -315,11 +313,11 @@ fn write<S: Sink>(
             _ => {}
         }
         // Nothing is told of a connection before it is opened.
-        if let Some(connection) = place.as_deref() {
+        if let Some(connection) = connections.get(*slot) {
             sink.event(connection, &event)?;
         }
         if let Event::Closed(_) = event {
-            *place = None;
+            connections.take(*slot);
         }
     }
     Ok(())

@@ -35,6 +35,11 @@ impl<T> Slots<T> {
         self.place(slot).get_or_insert_default()
     }
 
+    /// What all slots have, which have nothing then.
+    pub fn take_all(&mut self) -> impl Iterator<Item = Box<T>> + use<T> {
+        std::mem::take(&mut self.0).into_iter().flatten()
+    }
+
     #[expect(clippy::indexing_slicing, reason = "there are as many by then")]
     fn place(&mut self, slot: u32) -> &mut Option<Box<T>> {
         let slot = slot as usize;
@@ -62,5 +67,10 @@ mod tests {
         assert_eq!(slots.take(3), None);
         assert_eq!(*slots.get_or_default(3), "");
         assert_eq!(*slots.get_or_default(1), "one");
+        assert_eq!(
+            slots.take_all().map(|kept| *kept).collect::<Vec<_>>(),
+            ["one", ""]
+        );
+        assert_eq!(slots.get(1), None);
     }
 }

@@ -19,6 +19,7 @@ use super::name::Namer;
 use super::sync::Syncer;
 use crate::event::{Closing, Connection, Direction, Event, Kind, Sink, SinkError};
 use crate::lasting::Lasting;
+use crate::slots::Slots;
 use crate::time::Timestamp;
 use folder::Folders;
 pub use lines::Order;
@@ -100,8 +101,7 @@ pub struct Files {
     syncer: Option<Syncer>,
     writer: Writer,
     most_waiting: usize,
-    /// By [`Connection::slot`].
-    states: Vec<Option<Box<State>>>,
+    states: Slots<State>,
     /// The streams that wait, by the number that they took.
     due: BTreeMap<u64, Due>,
     next_due: u64,
@@ -168,7 +168,7 @@ impl Files {
             writer: Writer::new(options.namer.clone(), options.open_files, lasting),
             most_waiting,
             options,
-            states: Vec::new(),
+            states: Slots::default(),
             due: BTreeMap::new(),
             next_due: 0,
             trouble: None,
@@ -189,11 +189,7 @@ impl Files {
     }
 
     fn take(&mut self, connection: &Connection) -> Result<Box<State>, SinkError> {
-        let slot = connection.slot as usize;
-        if self.states.len() <= slot {
-            self.states.resize_with(slot + 1, || None);
-        }
-        match self.states.get_mut(slot).and_then(Option::take) {
+        match self.states.take(connection.slot) {
             Some(state) => Ok(state),
             None => Ok(Box::new(State {
                 connection: connection.clone(),
@@ -202,12 +198,6 @@ impl Files {
                 files: [Vec::new(), Vec::new()],
                 gathered: Gathered::default(),
             })),
-        }
-    }
-
-    fn put(&mut self, slot: u32, state: Box<State>) {
-        if let Some(place) = self.states.get_mut(slot as usize) {
-            *place = Some(state);
         }
     }
 
@@ -298,11 +288,11 @@ impl Files {
         let Some((_, due)) = self.due.pop_first() else {
             return Ok(());
         };
-        let Some(mut state) = self.states.get_mut(due.slot as usize).and_then(Option::take) else {
+        let Some(mut state) = self.states.take(due.slot) else {
             return Ok(());
         };
         let written = self.write(&mut state, due.direction, false);
-        self.put(due.slot, state);
+        self.states.put(due.slot, state);
         written
     }
 
@@ -358,7 +348,7 @@ impl Sink for Files {
             Event::Closed(closing) => return self.close(state, connection, closing),
             _ => Ok(()),
         };
-        self.put(connection.slot, state);
+        self.states.put(connection.slot, state);
         done?;
         while self.writer.waiting > self.most_waiting {
             self.write_oldest()?;
@@ -392,7 +382,7 @@ impl Sink for Files {
     fn finish(&mut self) -> Result<(), SinkError> {
         // Connections are still open only where the run failed; what came of them is kept.
         let mut kept = Ok(());
-        for mut state in std::mem::take(&mut self.states).into_iter().flatten() {
+        for mut state in self.states.take_all() {
             for direction in Direction::BOTH {
                 let written = self.write(&mut state, direction, true);
                 kept = kept.and(written);
