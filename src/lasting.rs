@@ -37,14 +37,14 @@ impl Place {
 
 /// Bytes that are kept: where they last, else as a copy.
 #[derive(Debug)]
-pub enum Kept {
+pub enum PlaceOrCopy {
     /// They last there.
     There(Place),
     /// They do not last.
     Copied(Vec<u8>),
 }
 
-impl Kept {
+impl PlaceOrCopy {
     /// Bytes kept.
     pub const fn len(&self) -> usize {
         match self {
@@ -88,16 +88,16 @@ impl Lasting {
     }
 
     /// Keeps bytes.
-    pub fn keep(&self, bytes: &[u8]) -> Kept {
+    pub fn keep(&self, bytes: &[u8]) -> PlaceOrCopy {
         self.place(bytes)
-            .map_or_else(|| Kept::Copied(bytes.to_vec()), Kept::There)
+            .map_or_else(|| PlaceOrCopy::Copied(bytes.to_vec()), PlaceOrCopy::There)
     }
 
     /// Bytes that were kept.
-    pub fn kept<'a>(&'a self, kept: &'a Kept) -> &'a [u8] {
+    pub fn kept<'a>(&'a self, kept: &'a PlaceOrCopy) -> &'a [u8] {
         match kept {
-            Kept::There(place) => self.bytes(*place),
-            Kept::Copied(bytes) => bytes,
+            PlaceOrCopy::There(place) => self.bytes(*place),
+            PlaceOrCopy::Copied(bytes) => bytes,
         }
     }
 

@@ -144,7 +144,7 @@ fn short(cursor: &Cursor<'_>) -> Unread {
 
 #[cfg(test)]
 mod tests {
-    use etherparse::{LaxIpv4Slice, LaxIpv6Slice};
+    use etherparse::{LaxIpPayloadSlice, LaxIpv4Slice, LaxIpv6Slice};
     use proptest::collection::vec;
     use proptest::prelude::*;
     use proptest::sample::select;
@@ -173,6 +173,29 @@ mod tests {
         assert_eq!(ours, theirs);
     }
 
+    fn theirs<'a>(
+        source: impl Into<IpAddr>,
+        destination: impl Into<IpAddr>,
+        payload: &LaxIpPayloadSlice<'a>,
+    ) -> (IpAddr, IpAddr, u8, bool, &'a [u8]) {
+        let protocol = payload.ip_number.0;
+        (
+            source.into(),
+            destination.into(),
+            protocol,
+            payload.fragmented,
+            payload.payload,
+        )
+    }
+
+    fn set(packet: &mut [u8], fields: impl IntoIterator<Item = (usize, u8)>) {
+        for (at, value) in fields {
+            if let Some(byte) = packet.get_mut(at) {
+                *byte = value;
+            }
+        }
+    }
+
     /// Bytes in which lengths and protocols are mostly small enough to mean something.
     fn bytes() -> impl Strategy<Value = Vec<u8>> {
         vec(
@@ -190,23 +213,14 @@ mod tests {
             len in 0..130_u8,
             whole in any::<bool>(),
         ) {
-            let fields = [(0, first), (2, 0), (3, len), (9, protocol)];
-            let no_part = [(6, 0), (7, 0)];
-            for (at, value) in fields.into_iter().chain(no_part.into_iter().filter(|_| whole)) {
-                if let Some(byte) = packet.get_mut(at) {
-                    *byte = value;
-                }
+            set(&mut packet, [(0, first), (2, 0), (3, len), (9, protocol)]);
+            if whole {
+                set(&mut packet, [(6, 0), (7, 0)]);
             }
-            let theirs = LaxIpv4Slice::from_slice(&packet).ok().filter(|(_, error)| error.is_none());
-            same(&ours(&packet, v4), theirs.as_ref().map(|(slice, _)| {
-                let (header, payload) = (slice.header(), slice.payload());
-                (
-                    header.source_addr().into(),
-                    header.destination_addr().into(),
-                    payload.ip_number.0,
-                    payload.fragmented,
-                    payload.payload,
-                )
+            let read = LaxIpv4Slice::from_slice(&packet).ok().filter(|(_, error)| error.is_none());
+            same(&ours(&packet, v4), read.as_ref().map(|(slice, _)| {
+                let header = slice.header();
+                theirs(header.source_addr(), header.destination_addr(), slice.payload())
             }));
         }
 
@@ -217,21 +231,11 @@ mod tests {
             next in select(&[0, 6, 17, 43, 44, 51, 60][..]),
             len in 0..90_u8,
         ) {
-            for (at, value) in [(0, first), (4, 0), (5, len), (6, next)] {
-                if let Some(byte) = packet.get_mut(at) {
-                    *byte = value;
-                }
-            }
-            let theirs = LaxIpv6Slice::from_slice(&packet).ok().filter(|(_, error)| error.is_none());
-            same(&ours(&packet, v6), theirs.as_ref().map(|(slice, _)| {
-                let (header, payload) = (slice.header(), slice.payload());
-                (
-                    header.source_addr().into(),
-                    header.destination_addr().into(),
-                    payload.ip_number.0,
-                    payload.fragmented,
-                    payload.payload,
-                )
+            set(&mut packet, [(0, first), (4, 0), (5, len), (6, next)]);
+            let read = LaxIpv6Slice::from_slice(&packet).ok().filter(|(_, error)| error.is_none());
+            same(&ours(&packet, v6), read.as_ref().map(|(slice, _)| {
+                let header = slice.header();
+                theirs(header.source_addr(), header.destination_addr(), slice.payload())
             }));
         }
     }

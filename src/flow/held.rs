@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::lasting::{Kept, Lasting};
+use crate::lasting::{Lasting, PlaceOrCopy};
 use crate::time::Timestamp;
 
 /// Accounted for each piece beside its bytes: map node, allocation.
@@ -14,7 +14,7 @@ const PIECE_COST: usize = 96;
 /// A run of bytes with what the snaplen cut behind them.
 #[derive(Debug)]
 pub(super) struct Piece {
-    pub(super) bytes: Kept,
+    pub(super) bytes: PlaceOrCopy,
     /// Bytes on the wire behind `bytes` that were not captured.
     pub(super) cut: u32,
     pub(super) time: Timestamp,
@@ -124,13 +124,6 @@ impl Held {
         let end = offset
             .saturating_add(bytes.len() as u64)
             .saturating_add(u64::from(cut));
-        let last = self.pieces.last_key_value();
-        if last.is_none_or(|(start, piece)| start + piece.len() <= offset) && offset < end {
-            // Behind a hole, all the rest mostly comes in order.
-            self.fill(offset, end, offset, bytes, time, lasting);
-            result.new = end - offset;
-            return result;
-        }
         let mut at = offset;
         while at < end {
             match self.covering(at) {

@@ -50,11 +50,6 @@ impl List {
         (self.first != NONE).then_some(self.first)
     }
 
-    /// Whether a slot is the one whose activity is the latest.
-    pub(super) fn is_last(&self, slot: u32) -> bool {
-        self.last == slot
-    }
-
     /// How many are in it.
     pub(super) fn len(&self) -> usize {
         self.len

@@ -13,7 +13,8 @@ const KEPT: usize = 16;
 /// Two sightings of one packet are at most so many nanoseconds apart (two capture points merged: 15 to 85 ms seen).
 const SIGHTINGS: u64 = 100_000_000;
 
-/// Without an IP identification, and along the same path, only a copy that comes within so many nanoseconds is no retransmission.
+/// Without an IP identification, and along the same path, only a copy that comes within so many nanoseconds is no
+/// retransmission.
 const INSTANT: u64 = 200_000;
 
 /// What identifies a packet among others of its direction, in 32 bytes: there are many.

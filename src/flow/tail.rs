@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use crate::lasting::{Kept, Lasting, Place};
+use crate::lasting::{Lasting, Place, PlaceOrCopy};
 
 /// So many of the last pieces are kept …
 const PIECES: usize = 64;
@@ -26,7 +26,7 @@ pub(super) struct Tail {
 #[derive(Debug)]
 struct Piece {
     offset: u64,
-    bytes: Kept,
+    bytes: PlaceOrCopy,
 }
 
 impl Piece {
@@ -47,19 +47,19 @@ impl Tail {
         let kept_from = end.saturating_sub(KEPT as u64);
         let old = |piece: &Piece| piece.end() <= kept_from;
         while self.pieces.len() >= PIECES || self.copied > 0 && self.pieces.front().is_some_and(old) {
-            if let Some(Kept::Copied(bytes)) = self.pieces.pop_front().map(|piece| piece.bytes) {
+            if let Some(PlaceOrCopy::Copied(bytes)) = self.pieces.pop_front().map(|piece| piece.bytes) {
                 self.copied -= bytes.capacity();
                 spare = bytes;
             }
         }
         let (offset, bytes) = if let Some(place) = place {
-            (end - bytes.len() as u64, Kept::There(place))
+            (end - bytes.len() as u64, PlaceOrCopy::There(place))
         } else {
             let last = bytes.get(bytes.len().saturating_sub(KEPT)..).unwrap_or_default();
             spare.clear();
             spare.extend_from_slice(last);
             self.copied += spare.capacity();
-            (end - last.len() as u64, Kept::Copied(spare))
+            (end - last.len() as u64, PlaceOrCopy::Copied(spare))
         };
         self.pieces.push_back(Piece { offset, bytes });
     }

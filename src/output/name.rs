@@ -102,7 +102,8 @@ impl Namer {
         self.template.is_none()
     }
 
-    /// The name of a direction's file. Ours has no colons: every file system takes it. `count` is how many files with this name there are already.
+    /// The name of a direction's file. Ours has no colons: every file system takes it. `count` is how many
+    /// files with this name there are already.
     pub fn name(&self, connection: &Connection, direction: Direction, count: u32) -> String {
         let (from, to) = connection.endpoints(direction);
         let Some(template) = &self.template else {

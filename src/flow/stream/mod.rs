@@ -19,7 +19,7 @@ use super::recent::{Fingerprint, Recent};
 use super::tail::Tail;
 use crate::decode::{Flags, Segment};
 use crate::event::{GapReason, SinkError, TcpNote, Totals};
-use crate::lasting::{Kept, Place};
+use crate::lasting::{Place, PlaceOrCopy};
 use crate::time::Timestamp;
 
 /// Internal offset of the byte at `base`.
@@ -206,8 +206,8 @@ impl Stream {
                 return Ok(());
             };
             let place = match piece.bytes {
-                Kept::There(place) => Some(place),
-                Kept::Copied(_) => None,
+                PlaceOrCopy::There(place) => Some(place),
+                PlaceOrCopy::Copied(_) => None,
             };
             let bytes = options.lasting.kept(&piece.bytes);
             self.give((bytes, place), piece.cut, piece.time, out)?;

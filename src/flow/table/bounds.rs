@@ -129,8 +129,9 @@ impl FlowTable {
         self.stats.memory_peak = self.stats.memory_peak.max(self.memory);
         // What is over, or never began, takes a third of the memory each at the most: a flood of SYNs, or a million
         // short connections, must not slow down all the rest.
+        let third = self.options.memory / 3 / ENTRY_COST;
         for state in [State::Tombstone, State::HalfOpen] {
-            while self.list(state).len() > self.third {
+            while self.list(state).len() > third {
                 let Some(oldest) = self.list(state).first() else {
                     break;
                 };
@@ -167,7 +168,7 @@ impl FlowTable {
         self.lists.get(state as usize).copied().unwrap_or_default()
     }
 
-    /// Changes a state's list; it is taken out meanwhile, because its links lie in the slab.
+    /// Changes a state's list, whose links lie in the slab.
     fn change_list(&mut self, state: State, change: impl FnOnce(&mut List, &mut Slab)) {
         if let Some(list) = self.lists.get_mut(state as usize) {
             change(list, &mut self.slab);

@@ -106,7 +106,7 @@ impl FlowTable {
         let Some(entry) = self.slab.get_mut(slot) else {
             return;
         };
-        let (id, before) = (entry.id, entry.state);
+        let id = entry.id;
         let Some(active) = entry.active_mut() else {
             return;
         };
@@ -125,9 +125,7 @@ impl FlowTable {
             active.deadline = Some(due);
             self.set_deadline(due, slot, id);
         }
-        if before != state || !self.list(state).is_last(slot) {
-            self.relist(slot, state);
-        }
+        self.relist(slot, state);
     }
 
     /// A packet that was captured before in another scope.

@@ -26,7 +26,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::clock::Clock;
-use super::entry::{ENTRY_COST, Entry, State};
+use super::entry::{Entry, State};
 use super::lru::List;
 use super::options::{FlowOptions, FlowStats};
 use super::recent::Fingerprint;
@@ -40,8 +40,6 @@ use index::Index;
 #[derive(Debug)]
 pub struct FlowTable {
     options: FlowOptions,
-    /// Connections that are over, and those that never began, at the most each.
-    third: usize,
     hasher: foldhash::quality::RandomState,
     sampler: foldhash::fast::FixedState,
     index: Index,
@@ -82,7 +80,6 @@ impl FlowTable {
     /// An empty table.
     pub fn new(options: FlowOptions) -> Self {
         Self {
-            third: options.memory / 3 / ENTRY_COST,
             options,
             hasher: foldhash::quality::RandomState::default(),
             sampler: foldhash::fast::FixedState::default(),

@@ -75,8 +75,8 @@ impl Order {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next line, after those that were expected before, is this thread's.
-    pub fn expect(&self, lane: usize) {
+    /// The next line, after those announced before, is this thread's.
+    pub fn is_next(&self, lane: usize) {
         self.lock().order.push_back(lane);
     }
 
@@ -120,7 +120,7 @@ mod tests {
         let (order, mut lanes) = Lines::new(path.reopen().unwrap()).share(3);
         let now = || std::fs::read_to_string(path.path()).unwrap();
         for lane in [0, 2, 1, 0] {
-            order.expect(lane);
+            order.is_next(lane);
         }
         lanes[1].write(b"third\n").unwrap();
         lanes[2].write(b"second\n").unwrap();
@@ -129,7 +129,7 @@ mod tests {
         lanes[0].write(b"first\n").unwrap();
         lanes[0].flush().unwrap();
         assert_eq!(now(), "first\nsecond\nthird\n");
-        order.expect(2);
+        order.is_next(2);
         lanes[2]
             .write(b"the last, while the fourth never came\n")
             .unwrap();
