@@ -3,7 +3,7 @@
 //! Control characters, escape sequences, and Unicode's bidi and invisible controls come out as text;
 //! valid UTF-8 stays as it is.
 
-use super::marks::{BLOCK, flag_bits, marks};
+use super::marks::{self, BLOCK};
 use super::sheet::Sheet;
 
 /// What stands for a byte that can't be shown.
@@ -14,6 +14,16 @@ pub enum Unprintable {
     Escape,
     /// `.` for each byte, as tcpflow does.
     Dot,
+}
+
+impl Unprintable {
+    /// What stands for an LF without a CR.
+    pub const fn line_feed(self) -> &'static [u8] {
+        match self {
+            Self::Escape => b"\\n",
+            Self::Dot => b".",
+        }
+    }
 }
 
 /// The most that a byte becomes: `\x1b`, and `\u{e0001}` for four of them.
@@ -69,7 +79,7 @@ fn harmless_len(bytes: &[u8]) -> usize {
     let mut new = 0;
     let mut block = 0;
     while block < bytes.len() {
-        let mut marks = marks(bytes.get(block..).unwrap_or_default(), false);
+        let mut marks = marks::Block::first_of(bytes.get(block..).unwrap_or_default()).marks();
         while marks != 0 {
             let at = block + marks.trailing_zeros() as usize;
             marks &= marks - 1;
@@ -210,7 +220,7 @@ impl Block {
         }
         Self {
             entries,
-            characters: flag_bits(&flags),
+            characters: marks::Block::first_of(&flags).equal(1),
         }
     }
 }
@@ -256,26 +266,6 @@ pub fn escaped(text: &str) -> String {
     let mut out = Sheet::default();
     escape(text.as_bytes(), Unprintable::Escape, &mut out);
     String::from_utf8_lossy(out.as_slice()).into_owned()
-}
-
-/// Whether text can be shown as it is as far as it is beyond ASCII: valid UTF-8 in which no character but
-/// controls of ASCII would be escaped.
-pub fn is_harmless_beyond_ascii(text: &[u8]) -> bool {
-    let Ok(valid) = simdutf8::basic::from_utf8(text) else {
-        return false;
-    };
-    // Each character that is escaped begins with one of these; of most texts none does.
-    let suspect = |byte: &u8| {
-        let begins = [0xc2, 0xcd, 0xd8, 0xe1, 0xe2, 0xe3, 0xef, 0xf0, 0xf3];
-        begins.iter().fold(0, |any, begin| any | u8::from(byte == begin))
-    };
-    let suspicious = text
-        .chunks(256)
-        .any(|part| part.iter().fold(0, |any, byte| any | suspect(byte)) != 0);
-    !suspicious
-        || valid
-            .chars()
-            .all(|character| character.is_ascii() || is_harmless(character))
 }
 
 /// Whether a character can neither harm a terminal nor mislead its reader.
@@ -348,16 +338,10 @@ mod tests {
         for character in '\0'..=char::MAX {
             let mut bytes = [0; 4];
             let text = character.encode_utf8(&mut bytes).as_bytes();
-            assert_eq!(
-                is_harmless_beyond_ascii(text),
-                character.is_ascii() || is_harmless(character),
-                "{character:?}"
-            );
             let shown_as_it_is = !character.is_ascii() && is_harmless(character);
             let width = if shown_as_it_is { text.len() } else { 0 };
             assert_eq!(harmless_width(text), width, "{character:?}");
         }
-        assert!(!is_harmless_beyond_ascii(b"caf\xe9"));
     }
 
     proptest::proptest! {

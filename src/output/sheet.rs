@@ -78,17 +78,24 @@ impl Sheet {
         self.keep(bytes.len());
     }
 
-    /// Appends the first `len` bytes of `bytes`; cheaper than [`Self::put`] for short ones that more bytes follow.
+    /// Appends the first so many bytes of one and of another; cheaper than [`Self::put`] for short ones that more
+    /// bytes follow.
     #[inline]
-    pub fn put_first(&mut self, bytes: &[u8], len: usize) {
-        if len <= SHORT
-            && let Some(from) = bytes.first_chunk::<SHORT>()
-            && let Some(to) = self.room(SHORT).first_chunk_mut::<SHORT>()
+    pub fn put_firsts(&mut self, (one, one_len): (&[u8], usize), (other, other_len): (&[u8], usize)) {
+        if one_len <= SHORT
+            && other_len <= SHORT
+            && let (Some(one), Some(other)) = (one.first_chunk::<SHORT>(), other.first_chunk::<SHORT>())
+            && let Some(to) = self.room(2 * SHORT).first_chunk_mut::<{ 2 * SHORT }>()
         {
-            *to = *from;
-            self.keep(len);
+            for (len, from) in [(0, one), (one_len, other)] {
+                if let Some(to) = to.get_mut(len..len + SHORT) {
+                    to.copy_from_slice(from);
+                }
+            }
+            self.keep(one_len + other_len);
         } else {
-            self.put(bytes.get(..len).unwrap_or(bytes));
+            self.put(one.get(..one_len).unwrap_or(one));
+            self.put(other.get(..other_len).unwrap_or(other));
         }
     }
 }
@@ -103,9 +110,10 @@ mod tests {
         let mut sheet = Sheet::default();
         let mut wanted = Vec::new();
         for len in (0..=256).chain((0..=256).rev()) {
-            sheet.put_first(&text, len);
+            sheet.put_firsts((&text, len), (&text[len / 2..], len / 2));
             sheet.put(&text[256 - len..]);
             wanted.extend_from_slice(&text[..len]);
+            wanted.extend_from_slice(&text[len / 2..][..len / 2]);
             wanted.extend_from_slice(&text[256 - len..]);
         }
         assert_eq!(sheet.as_slice(), wanted);

@@ -4,18 +4,20 @@ use super::ConsoleOptions;
 use super::state::State;
 use crate::event::{Direction, Kind};
 use crate::output::clock::{Clock, TimeStyle};
-use crate::output::sheet::{SHORT, Sheet};
+use crate::output::sheet::SHORT;
 use crate::time::Timestamp;
 
 /// What stands before and behind the text of a line, made once for all lines of a packet.
 #[derive(Debug, Default)]
 pub(super) struct Margin {
     made_for: Option<(u64, Direction, Timestamp, Kind)>,
-    /// What stands between two lines: the end of the one; time, addresses and the colour of the text of the other.
-    /// Behind it so much more that it can be copied as a short piece.
-    between: Vec<u8>,
-    /// How much of it is the end of the one.
-    end: usize,
+    /// What stands between two lines: a bare LF; the end of the one; time, addresses and the colour of the text of
+    /// the other. Behind it so much more that it can be copied as a short piece.
+    bytes: Vec<u8>,
+    /// How much of it is the bare LF.
+    bare: usize,
+    /// Where the other begins.
+    start: usize,
     /// How much of it is meant.
     len: usize,
     /// For pieces of text made elsewhere, on their way out.
@@ -38,26 +40,40 @@ impl Margin {
             return;
         }
         self.made_for = wanted;
-        self.between.clear();
-        self.between.extend_from_slice(options.palette.end());
-        self.between.push(b'\n');
-        self.end = self.between.len();
-        write_prefix(options, clock, state, direction, time, &mut self.between);
-        self.between
+        self.bytes.clear();
+        self.bytes
+            .extend_from_slice(options.show.unprintable().line_feed());
+        self.bare = self.bytes.len();
+        self.bytes.extend_from_slice(options.palette.end());
+        self.bytes.push(b'\n');
+        self.start = self.bytes.len();
+        write_prefix(options, clock, state, direction, time, &mut self.bytes);
+        self.bytes
             .extend_from_slice(options.palette.text(direction, kind));
-        self.len = self.between.len();
-        self.between.resize(self.len.max(SHORT), 0);
+        self.len = self.bytes.len();
+        self.bytes.resize(self.len.max(self.bare + SHORT), 0);
     }
 
     /// Time, addresses and the colour of the text.
     pub(super) fn start(&self) -> &[u8] {
-        self.between.get(self.end..self.len).unwrap_or_default()
+        self.bytes.get(self.start..self.len).unwrap_or_default()
     }
 
-    /// Ends a line and starts the next.
+    /// What ends a line and starts the next, and how much of it is meant.
     #[inline]
-    pub(super) fn put_between(&self, out: &mut Sheet) {
-        out.put_first(&self.between, self.len);
+    pub(super) fn between(&self) -> (&[u8], usize) {
+        self.from(self.bare)
+    }
+
+    /// The same, and before it that the line ended without a CR.
+    #[inline]
+    pub(super) fn between_bare(&self) -> (&[u8], usize) {
+        self.from(0)
+    }
+
+    #[inline]
+    fn from(&self, begin: usize) -> (&[u8], usize) {
+        (self.bytes.get(begin..).unwrap_or_default(), self.len - begin)
     }
 }
 

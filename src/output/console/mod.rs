@@ -43,6 +43,16 @@ pub enum Show {
     Raw,
 }
 
+impl Show {
+    /// What stands for what can't be shown.
+    const fn unprintable(self) -> Unprintable {
+        match self {
+            Self::Lines(unprintable) => unprintable,
+            Self::Hex | Self::Raw => Unprintable::Escape,
+        }
+    }
+}
+
 /// What is shown of TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TlsStyle {

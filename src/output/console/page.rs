@@ -7,7 +7,7 @@ use super::state::{Line, State};
 use super::{Body, ConsoleOptions, Show, TlsStyle};
 use crate::event::{Direction, Kind};
 use crate::output::clock::{Clock, TimeStyle};
-use crate::output::escape::{Unprintable, escape};
+use crate::output::escape::escape;
 use crate::output::hex;
 use crate::output::sheet::Sheet;
 use crate::time::Timestamp;
@@ -124,7 +124,7 @@ impl Page<'_> {
 
     /// What a line says, made harmless.
     pub(super) fn content(&mut self, line: &[u8]) {
-        let unprintable = self.unprintable();
+        let unprintable = self.options.show.unprintable();
         let (content, bare) = match line {
             [content @ .., b'\r', b'\n'] => (content, false),
             [content @ .., b'\n'] => (content, true),
@@ -132,14 +132,7 @@ impl Page<'_> {
         };
         escape(content, unprintable, self.out);
         if bare {
-            escape(b"\n", unprintable, self.out);
-        }
-    }
-
-    pub(super) fn unprintable(&self) -> Unprintable {
-        match self.options.show {
-            Show::Lines(unprintable) => unprintable,
-            Show::Hex | Show::Raw => Unprintable::Escape,
+            self.out.put(unprintable.line_feed());
         }
     }
 

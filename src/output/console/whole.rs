@@ -3,16 +3,16 @@
 //! 64 bytes are looked at at once for what may end or disturb a line, which costs less than a search for each
 //! line end and a second look at what stands between them.
 
-use memchr::{memchr, memrchr};
+use memchr::memchr;
 
 use super::page::Page;
 use super::state::State;
 use crate::event::{Direction, Kind};
-use crate::output::escape::{escape, harmless_width, is_harmless_beyond_ascii};
-use crate::output::marks::{BLOCK, marks};
+use crate::output::escape::harmless_width;
+use crate::output::marks::{BLOCK, Block};
 use crate::time::Timestamp;
 
-/// After so many characters beyond ASCII, what follows them is checked as a whole: there will be more.
+/// After so many characters beyond ASCII, those of a block are looked at together: there will be more.
 const ONE_BY_ONE: usize = 16;
 
 impl Page<'_> {
@@ -37,37 +37,34 @@ impl Page<'_> {
         // Where the line at hand begins, and where what was not looked at yet does.
         let (mut begin, mut new) = (0, 0);
         let mut beyond_ascii = 0;
-        let mut only_controls = false;
-        let mut block = 0;
-        'blocks: while block < bytes.len() {
-            if beyond_ascii == ONE_BY_ONE {
-                beyond_ascii += 1;
-                // The last line may end within a character.
-                let end = memrchr(b'\n', bytes).unwrap_or_default();
-                let rest = bytes.get(new.max(block)..end).unwrap_or_default();
-                only_controls = is_harmless_beyond_ascii(rest);
-            }
-            let mut marks = marks(bytes.get(block..).unwrap_or_default(), only_controls);
+        let mut at_block = 0;
+        'blocks: while let Some(ahead @ [_, ..]) = bytes.get(at_block..) {
+            let mut marks = Block::first_of(ahead).marks();
             while marks != 0 {
-                let at = block + marks.trailing_zeros() as usize;
+                let at = at_block + marks.trailing_zeros() as usize;
                 marks &= marks - 1;
                 if at < new {
                     continue;
                 }
-                let rest = bytes.get(at..).unwrap_or_default();
-                let line_end = match *rest {
+                let (Some(line), Some(rest)) = (bytes.get(begin..), bytes.get(at..)) else {
+                    break 'blocks;
+                };
+                let (line_end, between) = match *rest {
                     [b'\r', b'\n', ..] => {
                         // The mark of the LF.
                         marks &= marks.wrapping_sub(1);
-                        2
+                        (2, self.margin.between())
                     }
-                    [b'\n', ..] => 1,
+                    [b'\n', ..] => (1, self.margin.between_bare()),
                     [b'\t', ..] => continue,
                     _ => {
                         let width = harmless_width(rest);
                         if width > 0 {
                             new = at + width;
-                            beyond_ascii += usize::from(beyond_ascii < ONE_BY_ONE);
+                            beyond_ascii += 1;
+                            if beyond_ascii > ONE_BY_ONE {
+                                marks &= !harmless_characters(ahead);
+                            }
                             continue;
                         }
                         // Whatever else is in this line is for the careful way.
@@ -75,26 +72,28 @@ impl Page<'_> {
                             break 'blocks;
                         };
                         self.content(bytes.get(begin..end).unwrap_or_default());
-                        self.margin.put_between(self.out);
-                        (begin, new, block) = (end, end, end);
+                        let (between, len) = self.margin.between();
+                        self.out.put(between.get(..len).unwrap_or_default());
+                        (begin, new, at_block) = (end, end, end);
                         continue 'blocks;
                     }
                 };
-                self.out
-                    .put_first(bytes.get(begin..).unwrap_or_default(), at - begin);
-                if line_end == 1 {
-                    escape(b"\n", self.unprintable(), self.out);
-                }
-                self.margin.put_between(self.out);
+                self.out.put_firsts((line, at - begin), between);
                 begin = at + line_end;
                 new = begin;
             }
-            block += BLOCK;
+            at_block += BLOCK;
         }
         // The one that follows no line.
         self.out.take_back(self.margin.start().len());
         bytes.get(begin..).unwrap_or_default()
     }
+}
+
+/// Out of the way of the usual, for whose sake the compiler keeps the block in registers.
+#[cold]
+fn harmless_characters(block: &[u8]) -> u64 {
+    Block::first_of(block).harmless_characters()
 }
 
 #[cfg(test)]
