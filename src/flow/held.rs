@@ -124,6 +124,13 @@ impl Held {
         let end = offset
             .saturating_add(bytes.len() as u64)
             .saturating_add(u64::from(cut));
+        let last = self.pieces.last_key_value();
+        if last.is_none_or(|(start, piece)| start + piece.len() <= offset) && offset < end {
+            // Behind a hole, all the rest mostly comes in order.
+            self.fill(offset, end, offset, bytes, time, lasting);
+            result.new = end - offset;
+            return result;
+        }
         let mut at = offset;
         while at < end {
             match self.covering(at) {

@@ -59,21 +59,10 @@ impl Margin {
         self.bytes.get(self.start..self.len).unwrap_or_default()
     }
 
-    /// What ends a line and starts the next, and how much of it is meant.
-    #[inline]
-    pub(super) fn between(&self) -> (&[u8], usize) {
-        self.from(self.bare)
-    }
-
-    /// The same, and before it that the line ended without a CR.
-    #[inline]
-    pub(super) fn between_bare(&self) -> (&[u8], usize) {
-        self.from(0)
-    }
-
-    #[inline]
-    fn from(&self, begin: usize) -> (&[u8], usize) {
-        (self.bytes.get(begin..).unwrap_or_default(), self.len - begin)
+    /// What ends a line and starts the next, and how much of it is meant; the same for a line that ended without a CR.
+    pub(super) fn between(&self) -> [(&[u8], usize); 2] {
+        let from = |begin: usize| (self.bytes.get(begin..).unwrap_or_default(), self.len - begin);
+        [from(self.bare), from(0)]
     }
 }
 

@@ -7,7 +7,7 @@ use super::state::{Line, State};
 use super::{Body, ConsoleOptions, Show, TlsStyle};
 use crate::event::{Direction, Kind};
 use crate::output::clock::{Clock, TimeStyle};
-use crate::output::escape::escape;
+use crate::output::escape::{Unprintable, escape};
 use crate::output::hex;
 use crate::output::sheet::Sheet;
 use crate::time::Timestamp;
@@ -122,20 +122,6 @@ impl Page<'_> {
         }
     }
 
-    /// What a line says, made harmless.
-    pub(super) fn content(&mut self, line: &[u8]) {
-        let unprintable = self.options.show.unprintable();
-        let (content, bare) = match line {
-            [content @ .., b'\r', b'\n'] => (content, false),
-            [content @ .., b'\n'] => (content, true),
-            content => (content, false),
-        };
-        escape(content, unprintable, self.out);
-        if bare {
-            self.out.put(unprintable.line_feed());
-        }
-    }
-
     /// Adds to a line that is not finished.
     fn extend(&self, state: &mut State, direction: Direction, time: Timestamp, kind: Kind, bytes: &[u8]) {
         let line = state.line_mut(direction);
@@ -217,7 +203,7 @@ impl Page<'_> {
         self.margin
             .fill(self.options, self.clock, state, direction, time, kind);
         self.out.put(self.margin.start());
-        self.content(line);
+        put_harmless(line, self.options.show.unprintable(), self.out);
         if unfinished {
             self.out.put(self.options.palette.own());
             self.out.put(b" [unfinished]");
@@ -274,5 +260,18 @@ impl Page<'_> {
     pub(super) fn end(&mut self) {
         self.out.put(self.options.palette.end());
         self.out.put(b"\n");
+    }
+}
+
+/// What a line says, made harmless.
+pub(super) fn put_harmless(line: &[u8], unprintable: Unprintable, out: &mut Sheet) {
+    let (content, bare) = match line {
+        [content @ .., b'\r', b'\n'] => (content, false),
+        [content @ .., b'\n'] => (content, true),
+        content => (content, false),
+    };
+    escape(content, unprintable, out);
+    if bare {
+        out.put(unprintable.line_feed());
     }
 }

@@ -5,7 +5,7 @@
 
 use memchr::memchr;
 
-use super::page::Page;
+use super::page::{Page, put_harmless};
 use super::state::State;
 use crate::event::{Direction, Kind};
 use crate::output::escape::harmless_width;
@@ -33,7 +33,9 @@ impl Page<'_> {
         }
         self.margin
             .fill(self.options, self.clock, state, direction, time, kind);
-        self.out.put(self.margin.start());
+        let out = &mut *self.out;
+        out.put(self.margin.start());
+        let [between, between_bare] = self.margin.between();
         // Where the line at hand begins, and where what was not looked at yet does.
         let (mut begin, mut new) = (0, 0);
         let mut beyond_ascii = 0;
@@ -53,9 +55,9 @@ impl Page<'_> {
                     [b'\r', b'\n', ..] => {
                         // The mark of the LF.
                         marks &= marks.wrapping_sub(1);
-                        (2, self.margin.between())
+                        (2, between)
                     }
-                    [b'\n', ..] => (1, self.margin.between_bare()),
+                    [b'\n', ..] => (1, between_bare),
                     [b'\t', ..] => continue,
                     _ => {
                         let width = harmless_width(rest);
@@ -71,21 +73,22 @@ impl Page<'_> {
                         let Some(end) = memchr(b'\n', rest).map(|end| at + end + 1) else {
                             break 'blocks;
                         };
-                        self.content(bytes.get(begin..end).unwrap_or_default());
-                        let (between, len) = self.margin.between();
-                        self.out.put(between.get(..len).unwrap_or_default());
+                        let line = bytes.get(begin..end).unwrap_or_default();
+                        put_harmless(line, self.options.show.unprintable(), out);
+                        let (bytes, len) = between;
+                        out.put(bytes.get(..len).unwrap_or_default());
                         (begin, new, at_block) = (end, end, end);
                         continue 'blocks;
                     }
                 };
-                self.out.put_firsts((line, at - begin), between);
+                out.put_firsts((line, at - begin), between);
                 begin = at + line_end;
                 new = begin;
             }
             at_block += BLOCK;
         }
         // The one that follows no line.
-        self.out.take_back(self.margin.start().len());
+        out.take_back(self.margin.start().len());
         bytes.get(begin..).unwrap_or_default()
     }
 }
