@@ -3,7 +3,8 @@
 # docs/benchmarks.md. A stream with a wrong byte fails the run.
 #
 #   SCALE=small|full   size of the captures (default full: 1 GB, a million connections, five million SYNs: an hour)
-#   ONLY='bulk mail'   only these parts (bulk mail swarm synflood lossy console memory linear live); docs stay
+#   ONLY='bulk mail'   only these parts (bulk mail swarm disk synflood lossy console memory linear live); docs stay
+#   DISK=/var/tmp      a folder on a disk, for the part of that name, which is left out without: six million files
 #   MEMORY_FS=/dev/shm where output goes: what is measured is programs, not a disk
 #   FLOWDUMP=…         another binary
 set -euo pipefail
@@ -12,10 +13,10 @@ cd "$(dirname "$0")/.."
 SCALE=${SCALE:-full}
 ONLY=${ONLY:-}
 FLOWDUMP=${FLOWDUMP:-target/release/flowdump}
-WORK=target/bench
+WORK=target/bench/$SCALE
 TOOLS=target/release
 OUT=${MEMORY_FS:-/dev/shm}/flowdump-bench.$$
-DOC=$WORK/benchmarks-$SCALE.md
+DOC=$WORK/benchmarks.md
 
 case $SCALE in
 small) mega=100 swarm=100000 syns=500000 runs=5 swarm_runs=5 slow_runs=1 ;;
@@ -39,13 +40,14 @@ trap 'rm -rf "$OUT"' EXIT
 free_kib() { df --output=avail -k "$1" | tail -1; }
 [ "$(free_kib "$WORK")" -gt $((mega * 10 * 1000)) ] || { echo "too little space in $WORK" >&2; exit 1; }
 
-# capture NAME KIND ARGUMENT…: made once for each build of the generator, and read into the page cache.
+# capture NAME KIND ARGUMENT…: made once for each build of the generator. What is timed next finds it in the page
+# cache: it is read before each run, because some machines take pages back that nobody has used for a few seconds.
 capture() {
     local name=$1; shift
     if [ ! "$WORK/$name.tsv" -nt $TOOLS/bench-generate ]; then
         $TOOLS/bench-generate "$1" "$WORK/$name" "${@:2}" >&2
     fi
-    cat "$WORK/$name.pcap" >/dev/null
+    warm=$WORK/$name.pcap
 }
 
 # --- measuring ----------------------------------------------------------------------------------------
@@ -62,9 +64,10 @@ time_all() {
         args+=(-n "$1" "$2")
         shift 2
     done
-    local warm=1
-    [ "$count" -gt 1 ] || warm=0
-    hyperfine --style basic --warmup $warm --runs "$count" --prepare "rm -rf $OUT/o" --export-csv "$csv" \
+    local once=1
+    [ "$count" -gt 1 ] || once=0
+    hyperfine --style basic --warmup $once --runs "$count" --prepare "rm -rf $OUT/o; cat $warm >/dev/null" \
+        --export-csv "$csv" \
         "${args[@]}" >&2
     # name, median, user + system
     tail -n +2 "$csv" | awk -F, -v OFS='\t' '{ print $1, $4, $5 + $6 }' >>"$rows"
@@ -176,6 +179,19 @@ if part swarm; then
     table "One archive: $swarm connections of six packets" "The same connections as above, where tcpflow's files are. $note."
 fi
 
+if [ -n "${DISK:-}" ] && part disk; then
+    capture swarm swarm --connections $swarm
+    disk=$DISK/flowdump-bench.$$
+    mkdir -p "$disk"
+    trap 'rm -rf "$OUT" "$disk"' EXIT
+    # Folders of their own, deleted at the end: making files after many were deleted takes ext4 far longer.
+    all=("flowdump to .zip" "$(fd swarm) -o $disk/flowdump.zip")
+    if have tcpflow; then all+=("tcpflow" "$(tf swarm) -o $disk/tcpflow"); fi
+    all+=("flowdump" "$(fd swarm) -o $disk/flowdump" "bare loop" "$TOOLS/bench-files $WORK/swarm.tsv $disk/bare")
+    time_all 1 "${all[@]}"
+    table "On a disk: $swarm connections of six packets" "One run each, on $(df --output=fstype "$disk" | tail -1)."
+fi
+
 if part console; then
     for name in mail bulk-text; do
         capture $name $name --megabytes $mega
@@ -234,6 +250,7 @@ if part linear; then
         swarm) capture $name-quarter swarm --connections $((swarm / 4)) ;;
         *) capture $name-quarter $name --megabytes $((mega / 4)) ;;
         esac
+        warm+=" $WORK/$name.pcap"
         [ $name = swarm ] && linear_runs=$swarm_runs || linear_runs=$runs
         four_times "$linear_runs" "$name to files" "$(fd $name-quarter) -o $OUT/o" "$(fd $name) -o $OUT/o"
         four_times "$linear_runs" "$name, bare loop" "$TOOLS/bench-files $WORK/$name-quarter.tsv $OUT/o" \

@@ -1,38 +1,75 @@
-//! A writer behind which a thread writes, so that whoever writes does not wait for the system's copying.
+//! A thread that writes sheets, so that whoever fills them does not wait for the system's copying.
 
 use std::io::{self, Write};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-/// Pieces between the two threads.
-const PIECES: usize = 4;
+use super::sheet::Sheet;
 
-/// Hands what is written to a thread. What went wrong there is told by a later call: [`Write::flush`], which waits
-/// until all is written, or takes the error away, is the last one.
+/// Sheets between the two threads.
+const SHEETS: usize = 4;
+
+/// Takes what was put on sheets.
+pub trait WriteSheets {
+    /// Writes what is on a sheet, and leaves an empty one.
+    ///
+    /// # Errors
+    /// What the system says, maybe to an earlier sheet.
+    fn write_sheet(&mut self, sheet: &mut Sheet) -> io::Result<()>;
+
+    /// Waits until all is written.
+    ///
+    /// # Errors
+    /// What the system said, unless an earlier call has told it.
+    fn finish(&mut self) -> io::Result<()>;
+}
+
+impl<W: Write> WriteSheets for W {
+    fn write_sheet(&mut self, sheet: &mut Sheet) -> io::Result<()> {
+        let written = self.write_all(sheet.as_slice());
+        sheet.clear();
+        written
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.flush()
+    }
+}
+
+impl WriteSheets for Box<dyn WriteSheets + Send> {
+    fn write_sheet(&mut self, sheet: &mut Sheet) -> io::Result<()> {
+        (**self).write_sheet(sheet)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        (**self).finish()
+    }
+}
+
+/// Hands sheets to a thread. What went wrong there is told by a later call, [`WriteSheets::finish`] at the latest.
 #[derive(Debug)]
 pub struct Behind {
-    full: Option<Sender<Vec<u8>>>,
-    empty: Receiver<Vec<u8>>,
+    full: Option<Sender<Sheet>>,
+    empty: Receiver<Sheet>,
     thread: Option<JoinHandle<io::Result<()>>>,
 }
 
 impl Behind {
-    /// Starts the thread, which writes each piece at once.
+    /// Starts the thread, which writes each sheet at once.
     ///
     /// # Errors
     /// What the system says.
     pub fn new(mut writer: impl Write + Send + 'static) -> io::Result<Self> {
-        let (to_writer, full) = bounded::<Vec<u8>>(PIECES);
-        let (to_us, empty) = bounded(PIECES + 2);
+        let (to_writer, full) = bounded::<Sheet>(SHEETS);
+        let (to_us, empty) = bounded(SHEETS + 2);
         let thread = std::thread::Builder::new()
             .name("output".to_owned())
             .spawn(move || {
-                for mut piece in full {
-                    writer.write_all(&piece)?;
-                    piece.clear();
+                for mut sheet in full {
+                    writer.write_sheet(&mut sheet)?;
                     // Nobody may need it any more.
-                    let _ = to_us.try_send(piece);
+                    let _ = to_us.try_send(sheet);
                 }
                 writer.flush()
             })?;
@@ -42,30 +79,26 @@ impl Behind {
             thread: Some(thread),
         })
     }
+}
 
-    fn join(&mut self) -> io::Result<()> {
+impl WriteSheets for Behind {
+    fn write_sheet(&mut self, sheet: &mut Sheet) -> io::Result<()> {
+        let mut empty = self.empty.try_recv().unwrap_or_default();
+        std::mem::swap(sheet, &mut empty);
+        match &self.full {
+            Some(full) if full.send(empty).is_ok() => Ok(()),
+            // It has gone because of an error of its own.
+            _ => self.finish().and(Err(io::ErrorKind::BrokenPipe.into())),
+        }
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
         self.full = None;
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(written)) => written,
             Some(Err(panic)) => std::panic::resume_unwind(panic),
             None => Ok(()),
         }
-    }
-}
-
-impl Write for Behind {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut piece = self.empty.try_recv().unwrap_or_default();
-        piece.extend_from_slice(bytes);
-        match &self.full {
-            Some(full) if full.send(piece).is_ok() => Ok(bytes.len()),
-            // It has gone because of an error of its own.
-            _ => self.join().and(Err(io::ErrorKind::BrokenPipe.into())),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.join()
     }
 }
 
@@ -83,15 +116,23 @@ impl Drop for Behind {
 mod tests {
     use super::*;
 
+    fn put(behind: &mut Behind, line: &str) -> io::Result<()> {
+        let mut sheet = Sheet::default();
+        sheet.put(line.as_bytes());
+        let written = behind.write_sheet(&mut sheet);
+        assert!(sheet.is_empty());
+        written
+    }
+
     #[test]
     fn all_is_written_in_order() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let mut behind = Behind::new(file.reopen().unwrap()).unwrap();
         let lines: Vec<String> = (0..10_000).map(|line| format!("{line}\n")).collect();
         for line in &lines {
-            behind.write_all(line.as_bytes()).unwrap();
+            put(&mut behind, line).unwrap();
         }
-        behind.flush().unwrap();
+        behind.finish().unwrap();
         assert_eq!(std::fs::read_to_string(file.path()).unwrap(), lines.concat());
     }
 
@@ -99,12 +140,12 @@ mod tests {
     fn an_error_is_told_by_a_later_call_and_once() {
         let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
         let mut behind = Behind::new(full).unwrap();
-        let told = (0..100).find_map(|_| behind.write_all(b"line\n").err()).unwrap();
+        let told = (0..100).find_map(|_| put(&mut behind, "line\n").err()).unwrap();
         assert_eq!(told.kind(), io::ErrorKind::StorageFull);
-        behind.flush().unwrap();
+        behind.finish().unwrap();
         let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
         let mut behind = Behind::new(full).unwrap();
-        behind.write_all(b"line\n").unwrap();
-        assert_eq!(behind.flush().unwrap_err().kind(), io::ErrorKind::StorageFull);
+        put(&mut behind, "line\n").unwrap();
+        assert_eq!(behind.finish().unwrap_err().kind(), io::ErrorKind::StorageFull);
     }
 }

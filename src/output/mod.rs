@@ -23,7 +23,7 @@ mod totals;
 mod words;
 
 pub use archive::Format;
-pub use behind::Behind;
+pub use behind::{Behind, WriteSheets};
 pub use clock::{Clock, TimeStyle};
 pub use console::{Body, Console, ConsoleOptions, Show, TlsStyle};
 pub use escape::Unprintable;

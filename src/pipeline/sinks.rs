@@ -1,7 +1,6 @@
 //! All sinks of a run, or of one of several threads.
 
 use std::fs::File;
-use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
@@ -10,12 +9,12 @@ use super::RunError;
 use crate::config::{Config, Input};
 use crate::event::{Connection, Event, Sink, SinkError};
 use crate::lasting::Lasting;
-use crate::output::{Behind, Console, Files, Json, Order, Summary, SummaryOptions};
+use crate::output::{Behind, Console, Files, Json, Order, Summary, SummaryOptions, WriteSheets};
 use crate::time::Timestamp;
 
 /// What the console writes to. Copying into a file or a pipe takes the system longer than lines take us: a thread waits
 /// for it. Live, and for a terminal, nothing is to lie between.
-fn console_output(output: File, config: &Config) -> Result<Box<dyn Write + Send>, RunError> {
+fn console_output(output: File, config: &Config) -> Result<Box<dyn WriteSheets + Send>, RunError> {
     let failed = |error| RunError::System("standard output", error);
     let kind = output.metadata().map_err(failed)?.file_type();
     let takes_long = kind.is_file() || kind.is_fifo();
@@ -66,7 +65,7 @@ impl Made {
 
 /// Where everything ends.
 pub(super) struct Sinks {
-    pub(super) console: Option<Console<Box<dyn Write + Send>>>,
+    pub(super) console: Option<Console<Box<dyn WriteSheets + Send>>>,
     pub(super) files: Option<Files>,
     pub(super) json: Option<Json<File>>,
     /// Behind the console: at the end of a file the table stands below the conversation.

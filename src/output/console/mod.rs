@@ -11,9 +11,9 @@ mod whole;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::io::Write;
 use std::time::Duration;
 
+use super::behind::WriteSheets;
 use super::clock::{Clock, TimeStyle};
 use super::escape::Unprintable;
 use super::palette::Palette;
@@ -125,7 +125,7 @@ pub struct Console<W> {
     writer: W,
 }
 
-impl<W: Write> Console<W> {
+impl<W: WriteSheets> Console<W> {
     /// A console that writes to `writer`, which should not buffer.
     pub fn new(writer: W, options: ConsoleOptions) -> Self {
         Self {
@@ -146,8 +146,7 @@ impl<W: Write> Console<W> {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        let written = self.writer.write_all(self.buffer.as_slice());
-        self.buffer.clear();
+        let written = self.writer.write_sheet(&mut self.buffer);
         written.map_err(|source| SinkError::io("standard output", source))
     }
 
@@ -170,7 +169,7 @@ impl<W: Write> Console<W> {
     }
 }
 
-impl<W: Write> Sink for Console<W> {
+impl<W: WriteSheets> Sink for Console<W> {
     fn event(&mut self, connection: &Connection, event: &Event<'_>) -> Result<(), SinkError> {
         if matches!(event, Event::Opened) && !self.options.verbose {
             return Ok(());
@@ -331,7 +330,7 @@ impl<W: Write> Sink for Console<W> {
 
     fn finish(&mut self) -> Result<(), SinkError> {
         let written = self.write_out();
-        let flushed = self.writer.flush();
+        let flushed = self.writer.finish();
         written.and(flushed.map_err(|source| SinkError::io("standard output", source)))
     }
 }
