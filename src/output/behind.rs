@@ -5,47 +5,10 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::sheet::Sheet;
+use super::sheet::{Sheet, WriteSheets};
 
 /// Sheets between the two threads.
 const SHEETS: usize = 4;
-
-/// Takes what was put on sheets.
-pub trait WriteSheets {
-    /// Writes what is on a sheet, and leaves an empty one.
-    ///
-    /// # Errors
-    /// What the system says, maybe to an earlier sheet.
-    fn write_sheet(&mut self, sheet: &mut Sheet) -> io::Result<()>;
-
-    /// Waits until all is written.
-    ///
-    /// # Errors
-    /// What the system said, unless an earlier call has told it.
-    fn finish(&mut self) -> io::Result<()>;
-}
-
-impl<W: Write> WriteSheets for W {
-    fn write_sheet(&mut self, sheet: &mut Sheet) -> io::Result<()> {
-        let written = self.write_all(sheet.as_slice());
-        sheet.clear();
-        written
-    }
-
-    fn finish(&mut self) -> io::Result<()> {
-        self.flush()
-    }
-}
-
-impl WriteSheets for Box<dyn WriteSheets + Send> {
-    fn write_sheet(&mut self, sheet: &mut Sheet) -> io::Result<()> {
-        (**self).write_sheet(sheet)
-    }
-
-    fn finish(&mut self) -> io::Result<()> {
-        (**self).finish()
-    }
-}
 
 /// Hands sheets to a thread. What went wrong there is told by a later call, [`WriteSheets::finish`] at the latest.
 #[derive(Debug)]

@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::net::IpAddr;
 
+use crate::decode::Endpoint;
+
 /// Appends a number.
 pub fn push_number(number: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
@@ -24,6 +26,19 @@ pub fn push_address(address: IpAddr, out: &mut Vec<u8>) {
             let _ = write!(out, "{address}");
         }
     }
+}
+
+/// Appends an address and a port: `192.0.2.1:25`, `[2001:db8::1]:25`.
+pub fn push_endpoint(Endpoint { address, port }: Endpoint, out: &mut Vec<u8>) {
+    if address.is_ipv4() {
+        push_address(address, out);
+    } else {
+        out.push(b'[');
+        push_address(address, out);
+        out.push(b']');
+    }
+    out.push(b':');
+    push_number(port.into(), out);
 }
 
 fn push_octet(octet: u8, out: &mut Vec<u8>) {
@@ -49,9 +64,14 @@ mod tests {
             "2001:db8::1",
             "::ffff:192.0.2.1",
         ] {
+            let address = text.parse().unwrap();
             let mut out = Vec::new();
-            push_address(text.parse().unwrap(), &mut out);
+            push_address(address, &mut out);
             assert_eq!(String::from_utf8(out).unwrap(), text);
+            let mut out = Vec::new();
+            push_endpoint(Endpoint { address, port: 4190 }, &mut out);
+            let display = std::net::SocketAddr::new(address, 4190).to_string();
+            assert_eq!(String::from_utf8(out).unwrap(), display);
         }
     }
 }

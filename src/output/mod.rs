@@ -23,7 +23,7 @@ mod totals;
 mod words;
 
 pub use archive::Format;
-pub use behind::{Behind, WriteSheets};
+pub use behind::Behind;
 pub use clock::{Clock, TimeStyle};
 pub use console::{Body, Console, ConsoleOptions, Show, TlsStyle};
 pub use escape::Unprintable;
@@ -32,5 +32,6 @@ pub use json::Json;
 pub use name::{Namer, TemplateError};
 pub use palette::Palette;
 pub use session::MailTotals;
+pub use sheet::WriteSheets;
 pub use summary::{Summary, SummaryOptions};
 pub use totals::Totals;

@@ -51,18 +51,18 @@ enum Weight {
 }
 
 fn kept(text: &str) -> String {
-    text.chars().take(KEPT).collect()
+    let end = text.char_indices().nth(KEPT).map(|(at, _)| at);
+    end.and_then(|end| text.get(..end)).unwrap_or(text).to_owned()
 }
 
 /// `250 2.0.0 Ok: queued as 4F2`, as one line.
 pub fn reply_text(reply: &Reply) -> String {
-    let lines = reply
-        .lines
-        .iter()
-        .map(String::as_str)
-        .collect::<Vec<_>>()
-        .join(" ");
-    kept(format!("{} {lines}", reply.code).trim_end())
+    let mut text = reply.code.clone();
+    for line in &reply.lines {
+        text.push(' ');
+        text.push_str(line);
+    }
+    kept(text.trim_end())
 }
 
 impl Session {

@@ -1,8 +1,10 @@
-//! Bytes that wait to be written, in memory that is made once.
+//! Bytes that wait to be written, in memory that is made once, and who writes them.
 //!
 //! A vector looks at its capacity and calls `memmove` for each piece, which for lines of a few dozen bytes costs
 //! more than the copy. A sheet keeps its full length all the time, so that short pieces can be copied in one
 //! length known to the compiler, a few vector moves: what they write too much is written over by the next piece.
+
+use std::io::{self, Write};
 
 /// Up to so many bytes are copied without a call.
 pub const SHORT: usize = 96;
@@ -97,6 +99,43 @@ impl Sheet {
             self.put(one.get(..one_len).unwrap_or(one));
             self.put(other.get(..other_len).unwrap_or(other));
         }
+    }
+}
+
+/// Takes what was put on sheets.
+pub trait WriteSheets {
+    /// Writes what is on a sheet, and leaves an empty one.
+    ///
+    /// # Errors
+    /// What the system says, maybe to an earlier sheet.
+    fn write_sheet(&mut self, sheet: &mut Sheet) -> io::Result<()>;
+
+    /// Waits until all is written.
+    ///
+    /// # Errors
+    /// What the system said, unless an earlier call has told it.
+    fn finish(&mut self) -> io::Result<()>;
+}
+
+impl<W: Write> WriteSheets for W {
+    fn write_sheet(&mut self, sheet: &mut Sheet) -> io::Result<()> {
+        let written = self.write_all(sheet.as_slice());
+        sheet.clear();
+        written
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.flush()
+    }
+}
+
+impl WriteSheets for Box<dyn WriteSheets + Send> {
+    fn write_sheet(&mut self, sheet: &mut Sheet) -> io::Result<()> {
+        (**self).write_sheet(sheet)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        (**self).finish()
     }
 }
 

@@ -13,11 +13,11 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use super::behind::WriteSheets;
 use super::clock::{Clock, TimeStyle};
+use super::digits::push_endpoint;
 use super::escape::Unprintable;
 use super::palette::Palette;
-use super::sheet::Sheet;
+use super::sheet::{Sheet, WriteSheets};
 use super::words;
 use crate::event::{Connection, Direction, EndHow, Event, Sink, SinkError, TcpNote};
 use crate::slots::Slots;
@@ -155,9 +155,10 @@ impl<W: WriteSheets> Console<W> {
         self.states.take(connection.slot).unwrap_or_else(|| {
             let addresses = Direction::BOTH.map(|direction| {
                 let (from, to) = connection.endpoints(direction);
-                let mut text = words::endpoint(from).into_bytes();
+                let mut text = Vec::new();
+                push_endpoint(from, &mut text);
                 text.extend_from_slice(b" > ");
-                text.extend_from_slice(words::endpoint(to).as_bytes());
+                push_endpoint(to, &mut text);
                 text
             });
             Box::new(State {
