@@ -3,7 +3,7 @@
 //! Control characters, escape sequences, and Unicode's bidi and invisible controls come out as text;
 //! valid UTF-8 stays as it is.
 
-use super::marks::{self, BLOCK};
+use super::marks::{BLOCK, Block};
 use super::sheet::Sheet;
 
 /// What stands for a byte that can't be shown.
@@ -79,7 +79,7 @@ fn harmless_len(bytes: &[u8]) -> usize {
     let mut new = 0;
     let mut block = 0;
     while block < bytes.len() {
-        let mut marks = marks::Block::first_of(bytes.get(block..).unwrap_or_default()).marks();
+        let mut marks = Block::first_of(bytes.get(block..).unwrap_or_default()).marks();
         while marks != 0 {
             let at = block + marks.trailing_zeros() as usize;
             marks &= marks - 1;
@@ -117,10 +117,10 @@ fn escape_each(bytes: &[u8], how: Unprintable, out: &mut Sheet) {
     let mut block = 0;
     while block < bytes.len() {
         let rest = bytes.get(block..).unwrap_or_default();
-        let Block {
+        let Entries {
             entries,
             mut characters,
-        } = Block::new(bytes, block);
+        } = Entries::new(bytes, block);
         let len = rest.len().min(BLOCK);
         let mut done = 0;
         loop {
@@ -171,14 +171,14 @@ fn escape_each(bytes: &[u8], how: Unprintable, out: &mut Sheet) {
 
 /// Some bytes and what becomes of them. In what is no text, every twentieth byte seems to begin a character, and
 /// a branch taken that seldom costs more than to work out for each byte whether it belongs to one.
-struct Block {
+struct Entries {
     /// Of each byte, in a [`Table`].
     entries: [u16; BLOCK],
     /// Where a character may begin that is not shown as it is, or is longer than two bytes.
     characters: u64,
 }
 
-impl Block {
+impl Entries {
     /// The bytes from `begin` on.
     fn new(bytes: &[u8], begin: usize) -> Self {
         // With the byte before and two behind them.
@@ -220,7 +220,7 @@ impl Block {
         }
         Self {
             entries,
-            characters: marks::Block::first_of(&flags).equal(1),
+            characters: Block::first_of(&flags).equal(1),
         }
     }
 }

@@ -37,7 +37,9 @@ impl Block {
 
     /// Which belong to characters beyond ASCII that are shown as they are, as far as their first two bytes tell, and
     /// as they are whole within the block: most of the letters and punctuation of the world.
-    #[inline]
+    // Out of the way of the usual, for whose sake the compiler keeps the block in registers.
+    #[cold]
+    #[inline(never)]
     pub fn harmless_characters(self) -> u64 {
         let follows = self.within(0x80, 0x40);
         let second = |byte| self.equal(byte) >> 1;

@@ -5,8 +5,7 @@
 mod mail;
 mod tls;
 
-use std::net::SocketAddr;
-
+use super::digits::push_endpoint;
 use crate::decode::Endpoint;
 use crate::event::{ClientKnown, Connection, Direction, TcpNote};
 use crate::time::Timestamp;
@@ -40,7 +39,9 @@ pub struct Words {
 
 /// `192.0.2.1:25`, `[2001:db8::1]:25`.
 pub fn endpoint(endpoint: Endpoint) -> String {
-    SocketAddr::new(endpoint.address, endpoint.port).to_string()
+    let mut text = Vec::new();
+    push_endpoint(endpoint, &mut text);
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// `CLIENT > SERVER`.

@@ -65,7 +65,7 @@ impl Page<'_> {
                             new = at + width;
                             beyond_ascii += 1;
                             if beyond_ascii > ONE_BY_ONE {
-                                marks &= !harmless_characters(ahead);
+                                marks &= !Block::first_of(ahead).harmless_characters();
                             }
                             continue;
                         }
@@ -75,8 +75,8 @@ impl Page<'_> {
                         };
                         let line = bytes.get(begin..end).unwrap_or_default();
                         put_harmless(line, self.options.show.unprintable(), out);
-                        let (bytes, len) = between;
-                        out.put(bytes.get(..len).unwrap_or_default());
+                        let (text, len) = between;
+                        out.put(text.get(..len).unwrap_or_default());
                         (begin, new, at_block) = (end, end, end);
                         continue 'blocks;
                     }
@@ -91,12 +91,6 @@ impl Page<'_> {
         out.take_back(self.margin.start().len());
         bytes.get(begin..).unwrap_or_default()
     }
-}
-
-/// Out of the way of the usual, for whose sake the compiler keeps the block in registers.
-#[cold]
-fn harmless_characters(block: &[u8]) -> u64 {
-    Block::first_of(block).harmless_characters()
 }
 
 #[cfg(test)]
