@@ -4,12 +4,10 @@ use super::{PATIENCE, Surroundings};
 use crate::cli::{Args, BodyLines, TimeMode, TlsMode, When};
 use crate::output::{Body, ConsoleOptions, Palette, Show, SummaryOptions, TimeStyle, TlsStyle, Unprintable};
 
-/// Into a file or a pipe the table is as wide as most screens.
-const DEFAULT_WIDTH: usize = 160;
-
 pub(super) fn summary_options(args: &Args, here: &Surroundings) -> SummaryOptions {
     SummaryOptions {
-        width: (!args.wide).then(|| here.width.unwrap_or(DEFAULT_WIDTH)),
+        // In a file or a pipe nothing is cut: it may be searched.
+        width: here.width.filter(|_| !args.wide),
         palette: palette(args, here, here.stdout_terminal),
         unicode: here.utf8,
     }

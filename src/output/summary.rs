@@ -13,7 +13,7 @@ use crate::slots::Slots;
 /// How the table looks.
 #[derive(Debug, Clone, Default)]
 pub struct SummaryOptions {
-    /// Columns that it may take; `None` is full values, however wide.
+    /// Columns that it may take, where values are cut to fit; `None` is full values, however wide.
     pub width: Option<usize>,
     /// Colours.
     pub palette: Palette,
@@ -55,6 +55,9 @@ const COLUMNS: [Column; 12] = [
     column("END", 6, 15, 11),
 ];
 
+/// A time with its date.
+const ISO_LEN: usize = "2026-11-21T07:03:23.204589Z".len();
+
 /// Between columns.
 const SPACE: usize = 2;
 
@@ -75,7 +78,7 @@ pub struct Summary<W> {
 impl<W: Write> Summary<W> {
     /// A table on `writer`, which should not buffer; without one sessions are only counted.
     pub fn new(writer: Option<W>, options: SummaryOptions) -> Self {
-        let widths = options.width.map_or([usize::MAX; COLUMNS.len()], widths);
+        let widths = options.width.map_or_else(full_widths, widths);
         let (sessions, out) = Default::default();
         Self {
             writer,
@@ -176,13 +179,9 @@ impl<W: Write> Summary<W> {
             }
             line.extend(std::iter::repeat_n(' ', pad));
             let len = cell.chars().count();
-            if len <= width {
+            if len <= width || self.options.width.is_none() {
                 line.push_str(cell);
-                pad = if width == usize::MAX {
-                    SPACE
-                } else {
-                    width - len + SPACE
-                };
+                pad = width.saturating_sub(len) + SPACE;
             } else {
                 line.extend(cell.chars().take(width - 1));
                 line.push(if self.options.unicode { '…' } else { '~' });
@@ -214,9 +213,18 @@ fn tls(session: &Session) -> String {
     } else {
         ""
     };
-    format!("{unfinished}{} {version} {cipher}", tls.how)
+    // What is cut off first is known best.
+    format!("{unfinished}{version} {} {cipher}", tls.how)
         .trim_end()
         .to_owned()
+}
+
+/// Widths that most full values are within, which have the date and the client's port.
+fn full_widths() -> [usize; COLUMNS.len()] {
+    let mut widths = COLUMNS.map(|column| column.most);
+    let [time, client, server, ..] = &mut widths;
+    (*time, *client) = (ISO_LEN, *server);
+    widths
 }
 
 /// Widths within `width`: columns give way until the least widths fit, the rest share what is left.
