@@ -89,7 +89,7 @@ const TARFILE: &[&str] = &[
      t = tarfile.open(sys.argv[1])\n\
      assert len(set(t.getnames())) == len(t.getnames())\n\
      assert t.getnames()[-1] == 'flows.jsonl'\n\
-     t.extractall(filter='tar')",
+     t.extractall()",
 ];
 
 /// By Python's zipfile, which checks it, too.

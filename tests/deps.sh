@@ -54,6 +54,7 @@ if command -v apt-get >/dev/null 2>&1; then
         need python3 python3
         need mandoc mandoc
         need unzip unzip
+        need bsdtar libarchive-tools
         need less less
         need parallel parallel
         need valgrind valgrind
