@@ -21,6 +21,7 @@ pub mod relay;
 pub mod shard;
 pub mod signals;
 pub mod slots;
+pub mod tell;
 pub mod time;
 pub mod tls;
 pub mod watch;

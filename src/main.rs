@@ -1,27 +1,27 @@
 //! The binary: parse, run, exit code.
 #![forbid(unsafe_code)]
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use flowdump::capture::{CaptureError, interfaces};
 use flowdump::cli::Args;
 use flowdump::config::{Config, Surroundings};
+use flowdump::event::SinkError;
 use flowdump::pipeline::{self, RunError};
+use flowdump::tell::tell;
 
 fn main() -> ExitCode {
     let args = Args::parse();
     if let Some(shell) = args.completions {
-        clap_complete::generate(shell, &mut Args::command(), "flowdump", &mut std::io::stdout());
-        return ExitCode::SUCCESS;
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Args::command(), "flowdump", &mut script);
+        return print(&script);
     }
     if args.list_interfaces {
         return match interfaces::list().map(|list| interfaces::table(&list)) {
-            // A reader that has gone is none of our business.
-            Ok(table) => std::io::stdout()
-                .write_all(table.as_bytes())
-                .map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),
+            Ok(table) => print(table.as_bytes()),
             Err(error) => fail(&error, 1),
         };
     }
@@ -37,8 +37,18 @@ fn main() -> ExitCode {
     }
 }
 
+/// Text on standard output; a reader that has gone has what it wanted.
+fn print(text: &[u8]) -> ExitCode {
+    match std::io::stdout().write_all(text) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            fail(&SinkError::io("standard output", error), 1)
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}
+
 /// One line on stderr.
 fn fail(error: &dyn std::error::Error, code: u8) -> ExitCode {
-    eprintln!("flowdump: {error}");
+    tell(&error.to_string());
     ExitCode::from(code)
 }

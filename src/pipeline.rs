@@ -22,6 +22,7 @@ use crate::lasting::Lasting;
 use crate::output::{MailTotals, Totals};
 use crate::privileges::{self, PrivilegeError};
 use crate::signals::Signals;
+use crate::tell::tell;
 use crate::time::Timestamp;
 use sinks::Made;
 use stages::Ends;
@@ -97,9 +98,7 @@ pub fn run(config: &Config) -> Result<bool, RunError> {
 /// Says something on stderr, unless nothing is to be said.
 fn say(config: &Config, text: &str) {
     if !config.quiet {
-        for line in text.lines() {
-            eprintln!("flowdump: {line}");
-        }
+        tell(text);
     }
 }
 
@@ -260,7 +259,7 @@ impl<'c> Run<'c> {
                     // What came before it is shown before it.
                     self.ends.flush()?;
                     self.failed = true;
-                    self.bar.suspend(|| eprintln!("flowdump: {error}"));
+                    self.bar.suspend(|| tell(&error.to_string()));
                 }
             }
             if look {
@@ -271,7 +270,7 @@ impl<'c> Run<'c> {
                         under_way: true,
                         ..self.totals(live(source))
                     };
-                    self.bar.suspend(|| eprint!("{totals}"));
+                    self.bar.suspend(|| tell(&totals.to_string()));
                 }
                 let is_live = matches!(self.config.input, Input::Live(_));
                 if is_live
@@ -284,7 +283,7 @@ impl<'c> Run<'c> {
                 }
                 // A live source empties itself first, and then says that it is at its end.
                 if !is_live && self.signals.stop.load(Ordering::Relaxed) {
-                    eprintln!("flowdump: stopped before the end of the capture");
+                    tell("stopped before the end of the capture");
                     self.failed = true;
                     return Ok(());
                 }
@@ -358,7 +357,7 @@ impl<'c> Run<'c> {
             .is_none_or(|told| told.elapsed() >= Duration::from_secs(60))
         {
             self.write_trouble = Some(Instant::now());
-            eprintln!("flowdump: {error}; going on");
+            tell(&format!("{error}; going on"));
         }
         Ok(())
     }
@@ -367,7 +366,7 @@ impl<'c> Run<'c> {
         let mut warnings = source.take_warnings();
         // The sinks' warnings repeat on purpose.
         for warning in self.ends.take_warnings() {
-            self.bar.suspend(|| eprintln!("flowdump: {warning}"));
+            self.bar.suspend(|| tell(&warning));
         }
         warnings.retain(|warning| self.told.insert(warning.clone()));
         for warning in warnings {

@@ -48,6 +48,9 @@ if command -v apt-get >/dev/null 2>&1; then
         perl -MIO::Socket::INET6 -e1 2>/dev/null || missing="$missing libio-socket-inet6-perl"
         need dovecot dovecot-core
         need /usr/lib/dovecot/imap dovecot-imapd
+        need /usr/lib/dovecot/pop3 dovecot-pop3d
+        need /usr/lib/dovecot/lmtp dovecot-lmtpd
+        need /usr/lib/dovecot/managesieve dovecot-managesieved
         [ -x "$exim/usr/sbin/exim4" ] || unpack=exim
         need curl curl
         need openssl openssl
