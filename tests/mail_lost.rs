@@ -20,6 +20,45 @@ fn records(file: &[u8]) -> (&[u8], Vec<&[u8]>) {
     (header, records)
 }
 
+/// The conversation of a capture.
+fn shown(input: &[u8]) -> String {
+    let arguments = ["-q", "-C", "--color", "never", "-r", "-"];
+    run_with_input(flowdump().args(arguments), input).ok().text()
+}
+
+fn capture(name: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captures");
+    std::fs::read(folder.join(name)).unwrap()
+}
+
+/// The conversation of a capture that lacks one packet, for each of them.
+fn without_each_packet(name: &str) -> impl Iterator<Item = (usize, String)> {
+    let file = capture(name);
+    (0..records(&file).1.len()).map(move |lost| {
+        let (header, records) = records(&file);
+        let kept = records.iter().enumerate().filter(|(at, _)| *at != lost);
+        let input = [header].into_iter().chain(kept.map(|(_, record)| *record));
+        (lost, shown(&input.collect::<Vec<_>>().concat()))
+    })
+}
+
+#[test]
+fn questions_and_answers_keep_their_order() {
+    for name in ["smtp-plain.pcap", "pop3.pcap", "lmtp.pcap"] {
+        let whole = shown(&capture(name));
+        for (lost, text) in without_each_packet(name) {
+            let mut wanted = whole.lines();
+            for line in text.lines().filter(|line| !line.ends_with(']')) {
+                assert!(
+                    wanted.any(|wanted| wanted == line),
+                    "{line:?} has lost its place in {name} without packet {}:\n{text}",
+                    lost + 1
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn no_lost_packet_makes_tls_look_like_text_or_the_other_way_round() {
     for name in [
@@ -30,22 +69,7 @@ fn no_lost_packet_makes_tls_look_like_text_or_the_other_way_round() {
         "pop3-stls.pcap",
         "managesieve-starttls.pcap",
     ] {
-        let file = std::fs::read(
-            Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("tests/captures")
-                .join(name),
-        )
-        .unwrap();
-        let (header, records) = records(&file);
-        for lost in 0..records.len() {
-            let kept = records
-                .iter()
-                .enumerate()
-                .filter(|(at, _)| *at != lost)
-                .flat_map(|(_, record)| record.iter());
-            let input: Vec<u8> = header.iter().chain(kept).copied().collect();
-            let arguments = ["-q", "-C", "--color", "never", "-r", "-"];
-            let text = run_with_input(flowdump().args(arguments), &input).ok().text();
+        for (lost, text) in without_each_packet(name) {
             let about = format!("{name} without packet {}:\n{text}", lost + 1);
             assert!(text.contains("── TLS starts here: "), "{about}");
             for never in ["\\x", "warning", "offered and not used", "not TLS", "refused"] {

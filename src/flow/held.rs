@@ -59,6 +59,12 @@ impl Held {
         self.pieces.first_key_value().map(|(offset, _)| *offset)
     }
 
+    /// The same, and when it came.
+    pub(super) fn first_with_time(&self) -> Option<(u64, Timestamp)> {
+        let first = self.pieces.first_key_value();
+        first.map(|(offset, piece)| (*offset, piece.time))
+    }
+
     /// How many pieces follow one another without a hole, from the first on, and where they end.
     pub(super) fn first_run(&self) -> Option<(usize, u64)> {
         let mut end = self.first()?;

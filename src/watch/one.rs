@@ -21,6 +21,8 @@ pub(super) enum Stage {
     Probe,
     /// The mail session.
     Mail,
+    /// The same, unless TLS begins here: what is missing before it may have been STARTTLS.
+    MailOrTls,
     /// The TLS watcher.
     Tls,
     /// Nobody, unless TLS begins here: the side has just begun to speak again.
@@ -184,6 +186,11 @@ impl Watch {
                         _ => self.begin_tls(input, out)?,
                     },
                 },
+                Stage::MailOrTls => match sniff(input) {
+                    Verdict::Yes => self.begin_tls(input, out)?,
+                    Verdict::Unsure => return Ok(()),
+                    Verdict::No => *self.stage(direction) = Stage::Mail,
+                },
                 Stage::Mail => {
                     let Some(session) = &mut self.session else {
                         *self.stage(direction) = Stage::Pass;
@@ -287,7 +294,12 @@ impl Watch {
         }
         match (*self.stage(direction), &mut self.session, &mut self.tls) {
             (Stage::Tls, ..) => Ok(()),
-            (_, Some(session), _) => session.gap(direction, len, out),
+            (stage, Some(session), _) => {
+                if stage == Stage::Mail {
+                    *direction.of_mut(&mut self.stages) = Stage::MailOrTls;
+                }
+                session.gap(direction, len, out)
+            }
             (Stage::Probe, None, _) => {
                 if let Some(probe) = &mut self.probe {
                     probe.restart();

@@ -86,10 +86,12 @@ impl Stream {
                 self.due = due;
                 return Ok(());
             }
-            self.gap(target, GapReason::Lost, out.time, out)?;
+            let time = self.held.first_with_time().map_or(out.time, |(_, time)| time);
+            self.gap(target, GapReason::Lost, time, out)?;
             self.drain(options, out)?;
             self.waiting = self.waiting.map(|_| out.now);
         }
+        self.acknowledged = None;
         self.finish_at_fin(out)
     }
 
@@ -102,7 +104,7 @@ impl Stream {
     }
 
     /// Whether a hole may be declared up to `target`: not on the word of a lone segment far ahead.
-    fn believable(&self, target: u64) -> bool {
+    pub(super) fn believable(&self, target: u64) -> bool {
         target <= self.next.max(self.acked.unwrap_or(0)).saturating_add(PLAUSIBLE)
             || self
                 .held
@@ -111,7 +113,7 @@ impl Stream {
     }
 
     /// Gives up on all that waits from `target` on. Says so, and leaves nothing to wait for.
-    fn disbelieve(&mut self, target: u64, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
+    pub(super) fn disbelieve(&mut self, target: u64, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
         let dropped = self.held.drop_from(target);
         self.fin = self.fin.filter(|fin| *fin < target);
         self.waiting = None;
@@ -119,14 +121,14 @@ impl Stream {
     }
 
     fn finish_at_fin(&mut self, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
-        if self.fin == Some(self.next) && !self.ended && self.start.is_some() {
+        if self.fin == Some(self.next) && !self.ended && !self.waits && self.start.is_some() {
             self.end(EndHow::Fin, out)?;
         }
         Ok(())
     }
 
     /// Nothing follows: what still waits was none of it.
-    fn end(&mut self, how: EndHow, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
+    pub(super) fn end(&mut self, how: EndHow, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
         self.ended = true;
         let dropped = self.held.drop_from(self.next);
         self.outside(dropped, out)?;
@@ -158,6 +160,7 @@ impl Stream {
     pub(in crate::flow) fn reset(&mut self, seq: u32, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
         self.totals.reset = true;
         let all_came = self.held.is_empty()
+            && !self.waits
             && self
                 .offset_of(seq)
                 .is_none_or(|at| self.start.is_some() && at <= self.next);
@@ -167,21 +170,14 @@ impl Stream {
         Ok(())
     }
 
-    /// The connection is over: gives out what is held, declares what is missing.
-    pub(in crate::flow) fn flush(
-        &mut self,
-        options: &FlowOptions,
-        out: &mut Out<'_, '_>,
-    ) -> Result<(), SinkError> {
-        self.settle_at_held();
+    /// The connection is over, and nothing is held any more: declares what is missing at the end.
+    pub(super) fn flush(&mut self, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
         if self.start.is_none() {
             return Ok(());
         }
-        self.drain(options, out)?;
         while let Some(target) = self.hole_end() {
             if self.believable(target) {
                 self.gap(target, GapReason::Lost, out.time, out)?;
-                self.drain(options, out)?;
             } else {
                 self.disbelieve(target, out)?;
             }

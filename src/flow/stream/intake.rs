@@ -124,6 +124,7 @@ impl Stream {
             self.outside(before.len(), out)?;
             chunk = inside;
         }
+        let highest = self.highest;
         if self.plausible(chunk.end()) {
             self.highest = self.highest.max(chunk.end());
         }
@@ -138,11 +139,15 @@ impl Stream {
         if self.ended {
             return self.outside(chunk.len(), out);
         }
-        if chunk.offset == self.next && self.held.first().is_none_or(|first| first >= chunk.end()) {
+        if !self.waits
+            && chunk.offset == self.next
+            && self.held.first().is_none_or(|first| first >= chunk.end())
+        {
             let place = options.lasting.place(chunk.bytes);
             self.give((chunk.bytes, place), chunk.cut, segment.time, out)?;
         } else {
-            if chunk.offset > self.next {
+            let goes_on = chunk.offset == highest && self.held.first() == Some(self.next);
+            if chunk.offset > self.next && !goes_on {
                 self.totals.out_of_order += 1;
                 out.note(TcpNote::OutOfOrder {
                     offset: chunk.offset - start,

@@ -10,6 +10,9 @@
 
 mod holes;
 mod intake;
+mod pair;
+
+pub(super) use pair::{flush, wait_together};
 
 use super::entry::Syns;
 use super::held::Held;
@@ -50,6 +53,8 @@ pub(super) struct Stream {
     waiting: Option<Timestamp>,
     /// Since when the hole at `next` is known to be acknowledged.
     acknowledged: Option<Timestamp>,
+    /// Nothing is given out before it is known what is missing here or in the other direction.
+    waits: bool,
     /// Last acknowledgement and window that this side sent, to tell repeats.
     sent: Option<(u32, u16)>,
     window_scale: u8,
@@ -201,19 +206,30 @@ impl Stream {
 
     /// Gives out what is held and has become due.
     fn drain(&mut self, options: &FlowOptions, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
+        if self.waits {
+            return Ok(());
+        }
         while !self.held.is_empty() {
-            let Some(piece) = self.held.take_at(self.next) else {
+            if self.held.first() != Some(self.next) {
                 return Ok(());
-            };
-            let place = match piece.bytes {
-                PlaceOrCopy::There(place) => Some(place),
-                PlaceOrCopy::Copied(_) => None,
-            };
-            let bytes = options.lasting.kept(&piece.bytes);
-            self.give((bytes, place), piece.cut, piece.time, out)?;
+            }
+            self.give_first(options, out)?;
         }
         self.waiting = None;
         Ok(())
+    }
+
+    /// Gives out the first piece that is held, if it goes on where the stream stands.
+    fn give_first(&mut self, options: &FlowOptions, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
+        let Some(piece) = self.held.take_at(self.next) else {
+            return Ok(());
+        };
+        let place = match piece.bytes {
+            PlaceOrCopy::There(place) => Some(place),
+            PlaceOrCopy::Copied(_) => None,
+        };
+        let bytes = options.lasting.kept(&piece.bytes);
+        self.give((bytes, place), piece.cut, piece.time, out)
     }
 
     fn gap(

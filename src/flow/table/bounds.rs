@@ -9,6 +9,7 @@ use crate::flow::entry::{Active, ENTRY_COST, Entry, State};
 use crate::flow::lru::List;
 use crate::flow::out::Out;
 use crate::flow::slab::Slab;
+use crate::flow::stream;
 use crate::time::Timestamp;
 
 /// How long a closed connection is remembered, to absorb late segments.
@@ -93,17 +94,19 @@ impl FlowTable {
             return Ok(());
         }
         *deadline = None;
+        let mut out = Out {
+            identity,
+            side: 0,
+            time,
+            now: due,
+            emit,
+            opened: &mut self.stats.opened,
+        };
         for (side, stream) in streams.iter_mut().enumerate() {
-            let mut out = Out {
-                identity,
-                side,
-                time,
-                now: due,
-                emit,
-                opened: &mut self.stats.opened,
-            };
+            out.side = side;
             stream.progress(&self.options, &mut out)?;
         }
+        stream::wait_together(streams, &self.options, &mut out)?;
         self.settle(slot);
         Ok(())
     }

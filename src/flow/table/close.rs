@@ -4,6 +4,7 @@ use super::FlowTable;
 use crate::event::{CloseReason, Closing, Emit, Event, SinkError, Totals};
 use crate::flow::entry::{Active, Entry, Phase, Sides, State};
 use crate::flow::out::Out;
+use crate::flow::stream;
 
 impl FlowTable {
     /// Tells the end of a connection; what stays is a tombstone, where late segments may be expected.
@@ -40,16 +41,16 @@ impl FlowTable {
                 } = &mut *active;
                 self.memory = self.memory.saturating_sub(*cost);
                 let mut ends = Sides::default();
-                for (side, stream) in streams.iter_mut().enumerate() {
-                    let mut out = Out {
-                        identity,
-                        side,
-                        time,
-                        now,
-                        emit,
-                        opened: &mut self.stats.opened,
-                    };
-                    stream.flush(&self.options, &mut out)?;
+                let mut out = Out {
+                    identity,
+                    side: 0,
+                    time,
+                    now,
+                    emit,
+                    opened: &mut self.stats.opened,
+                };
+                stream::flush(streams, &self.options, &mut out)?;
+                for (side, stream) in streams.iter().enumerate() {
                     if let Some(seq) = stream.next_seq() {
                         ends.set(side, seq);
                     }

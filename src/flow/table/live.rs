@@ -5,6 +5,7 @@ use crate::decode::{Flags, Segment};
 use crate::event::{ClientKnown, Emit, SinkError, TcpNote};
 use crate::flow::entry::{Active, Entry, Phase, State};
 use crate::flow::out::Out;
+use crate::flow::stream;
 
 /// Finished connections that wait for late segments, at the most.
 const LINGERING: usize = 4096;
@@ -60,6 +61,7 @@ impl FlowTable {
             out.side = 1 - side;
             other.acknowledge(segment.ack, &self.options, &mut out)?;
             out.side = side;
+            own.wait_for(other);
         }
         // What a reset carries is a diagnostic text at best (RFC 9293, section 3.5.3), never stream.
         let bare;
@@ -91,6 +93,7 @@ impl FlowTable {
                 out.note(TcpNote::ResetIgnored)?;
             }
         }
+        stream::wait_together(streams, &self.options, &mut out)?;
         self.settle(slot);
         if self.list(State::Closing).len() > LINGERING
             && let Some(oldest) = self.list(State::Closing).first()
