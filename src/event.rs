@@ -171,6 +171,8 @@ pub enum EndHow {
     Fin,
     /// RST.
     Reset,
+    /// RST as the only answer to a SYN.
+    Refused,
 }
 
 /// How a connection ended.

@@ -88,6 +88,7 @@ fn sigusr1_tells_counts_and_the_run_goes_on() {
     talk.say("NOOP one\r\n");
     flowdump.shows("NOOP one", Duration::from_secs(2));
     flowdump.signal(Signal::SIGUSR1);
+    flowdump.says("1 connection, 10 bytes of streams", Duration::from_secs(2));
     flowdump.says("1 connection open, 0 closed", Duration::from_secs(2));
     flowdump.says("0 dropped by the kernel", Duration::from_secs(2));
     talk.say("NOOP two\r\n");

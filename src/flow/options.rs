@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::event::Totals;
 use crate::lasting::Lasting;
 
 /// Bounds. Times are packet times.
@@ -53,7 +54,7 @@ pub struct FlowStats {
     pub opened: u64,
     /// Connections closed.
     pub closed: u64,
-    /// Connections in the table that are not over.
+    /// Connections in the table that are not closed.
     pub open: u64,
     /// Connections closed to keep memory bounded.
     pub evicted: u64,
@@ -85,4 +86,19 @@ pub struct FlowStats {
     pub memory: usize,
     /// The most it was.
     pub memory_peak: usize,
+}
+
+impl FlowStats {
+    /// Adds what was counted of one direction.
+    pub(super) fn add(&mut self, one: &Totals) {
+        self.bytes += one.bytes;
+        self.gaps += one.gaps;
+        self.gap_bytes += one.gap_bytes;
+        self.retransmissions += one.retransmissions;
+        self.out_of_order += one.out_of_order;
+        self.duplicate_captures += one.duplicate_captures;
+        self.conflicts += one.conflicts;
+        self.conflict_bytes += one.conflict_bytes;
+        self.outside_bytes += one.outside_bytes;
+    }
 }

@@ -15,7 +15,7 @@ pub enum TimeStyle {
     Utc,
     /// ISO 8601 with the local offset, microseconds.
     Local,
-    /// Seconds since the first time shown.
+    /// Seconds since the clock was started.
     Relative,
     /// Seconds since the time shown before.
     Delta,
@@ -46,6 +46,11 @@ impl Clock {
             first: None,
             last: None,
         }
+    }
+
+    /// Relative times count from here; only the first call does anything.
+    pub fn start(&mut self, time: Timestamp) {
+        self.first.get_or_insert(time);
     }
 
     /// Appends `time` to `out`, nothing for [`TimeStyle::None`].

@@ -156,9 +156,17 @@ impl Stream {
         offset >= from && offset <= self.highest.max(self.next) + window
     }
 
-    /// A believed reset at `seq`: over at once, unless bytes before it may still come.
-    pub(in crate::flow) fn reset(&mut self, seq: u32, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
+    /// A believed reset at `seq`: over at once, unless bytes before it may still come. `syn`: the other side sent one.
+    pub(in crate::flow) fn reset(
+        &mut self,
+        seq: u32,
+        syn: bool,
+        out: &mut Out<'_, '_>,
+    ) -> Result<(), SinkError> {
         self.totals.reset = true;
+        if syn && self.totals.packets == 1 {
+            return self.end(EndHow::Refused, out);
+        }
         let all_came = self.held.is_empty()
             && !self.waits
             && self

@@ -1,7 +1,7 @@
 //! The end of a connection: what is told of it, and what stays.
 
 use super::FlowTable;
-use crate::event::{CloseReason, Closing, Emit, Event, SinkError, Totals};
+use crate::event::{CloseReason, Closing, Emit, Event, SinkError};
 use crate::flow::entry::{Active, Entry, Phase, Sides, State};
 use crate::flow::out::Out;
 use crate::flow::stream;
@@ -91,7 +91,8 @@ impl FlowTable {
             opened: &mut self.stats.opened,
         };
         out.open()?;
-        self.count(&closing.totals);
+        self.stats.closed += 1;
+        closing.totals.iter().for_each(|totals| self.stats.add(totals));
         emit(&identity.connection, &Event::Closed(&closing))?;
         match closing.reason {
             CloseReason::Fin | CloseReason::Reset(_) => self.relist(slot, State::Tombstone),
@@ -114,22 +115,6 @@ impl FlowTable {
             None | Some(State::Tombstone) => Ok(()),
             Some(State::Closing) => self.close_lingering(slot, emit),
             Some(State::HalfOpen | State::Active) => self.close(slot, CloseReason::CaptureEnd, emit),
-        }
-    }
-
-    fn count(&mut self, totals: &[Totals; 2]) {
-        let stats = &mut self.stats;
-        stats.closed += 1;
-        for one in totals {
-            stats.bytes += one.bytes;
-            stats.gaps += one.gaps;
-            stats.gap_bytes += one.gap_bytes;
-            stats.retransmissions += one.retransmissions;
-            stats.out_of_order += one.out_of_order;
-            stats.duplicate_captures += one.duplicate_captures;
-            stats.conflicts += one.conflicts;
-            stats.conflict_bytes += one.conflict_bytes;
-            stats.outside_bytes += one.outside_bytes;
         }
     }
 }

@@ -88,7 +88,7 @@ impl FlowTable {
                 if !(own.ended() && other.ended()) {
                     reset.get_or_insert(side);
                 }
-                own.reset(segment.seq, &mut out)?;
+                own.reset(segment.seq, other.totals.syn, &mut out)?;
             } else {
                 out.note(TcpNote::ResetIgnored)?;
             }

@@ -97,11 +97,17 @@ impl FlowTable {
 
     /// Counts so far.
     pub fn stats(&self) -> FlowStats {
-        FlowStats {
-            open: (self.list(State::HalfOpen).len() + self.list(State::Active).len()) as u64,
+        let open =
+            [State::HalfOpen, State::Active, State::Closing].map(|state| self.list(state).len() as u64);
+        let mut stats = FlowStats {
+            open: open.iter().sum(),
             memory: self.memory,
             ..self.stats
+        };
+        for active in self.slab.iter().filter_map(|(_, entry)| entry.active()) {
+            active.streams.iter().for_each(|stream| stats.add(&stream.totals));
         }
+        stats
     }
 
     /// Takes a segment and tells what comes of it.

@@ -172,8 +172,11 @@ impl<W: WriteSheets> Console<W> {
 
 impl<W: WriteSheets> Sink for Console<W> {
     fn event(&mut self, connection: &Connection, event: &Event<'_>) -> Result<(), SinkError> {
-        if matches!(event, Event::Opened) && !self.options.verbose {
-            return Ok(());
+        if matches!(event, Event::Opened) {
+            self.clock.start(connection.first_time);
+            if !self.options.verbose {
+                return Ok(());
+            }
         }
         let mut state = self.take(connection);
         let mut page = Page {
@@ -231,8 +234,15 @@ impl<W: WriteSheets> Sink for Console<W> {
             } => {
                 page.finish_run(&mut state);
                 page.finish_line(&mut state, *direction);
-                if *how == EndHow::Reset && state.shown {
-                    page.remark(&state, *direction, *at, "connection reset");
+                let text = match how {
+                    EndHow::Fin => None,
+                    EndHow::Reset if state.shown => Some("connection reset"),
+                    EndHow::Reset => Some("connection reset, no data"),
+                    EndHow::Refused => Some("connection refused"),
+                };
+                if let Some(text) = text {
+                    state.shown = true;
+                    page.remark(&state, *direction, *at, text);
                 }
             }
             Event::Mail(event) => page.mail(connection, &mut state, event),

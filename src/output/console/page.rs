@@ -87,6 +87,7 @@ impl Page<'_> {
 
     fn lines(&mut self, state: &mut State, direction: Direction, time: Timestamp, kind: Kind, bytes: &[u8]) {
         self.finish_line(state, direction.reverse());
+        self.tell_folded(state, direction.reverse());
         let mut rest = bytes;
         if !state.line(direction).bytes.is_empty()
             && let Some(end) = memchr(b'\n', rest)
@@ -211,13 +212,18 @@ impl Page<'_> {
         self.end();
     }
 
-    /// Says how much of a message was left out, at its end.
+    /// A message is over: says how much of it was left out.
     pub(super) fn unfold(&mut self, state: &mut State, direction: Direction) {
-        let line = state.line_mut(direction);
-        line.body_lines = 0;
-        if let Some((lines, bytes, time)) = line.folded.take() {
+        state.line_mut(direction).body_lines = 0;
+        self.tell_folded(state, direction);
+    }
+
+    /// Says how much was left out so far.
+    fn tell_folded(&mut self, state: &mut State, direction: Direction) {
+        if let Some((lines, bytes, time)) = state.line_mut(direction).folded.take() {
             let ellipsis = if self.options.unicode { "…" } else { "..." };
-            let text = format!("{ellipsis} {lines} more lines of the message, {bytes} bytes");
+            let s = if lines == 1 { "" } else { "s" };
+            let text = format!("{ellipsis} {lines} more line{s} of the message, {bytes} bytes");
             self.remark(state, direction, time, &text);
         }
     }

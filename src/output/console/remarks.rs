@@ -197,7 +197,6 @@ impl Page<'_> {
         }
         let [client, server] = &closing.totals;
         let text = match closing.reason {
-            CloseReason::Reset(Direction::ToClient) if !state.shown && !server.syn => "connection refused",
             CloseReason::Reset(_) if !state.shown => "connection reset, no data",
             _ if !state.shown && client.syn && server.packets == 0 => "no answer to the SYN",
             reason if self.options.verbose => {
