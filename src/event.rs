@@ -160,6 +160,8 @@ pub enum TcpNote {
     KeepAlive,
     /// A reset that does not fit the sequence space and was not believed.
     ResetIgnored,
+    /// A FIN far outside the window, that was not believed.
+    FinIgnored,
     /// Bytes before the stream's known start, or past its FIN, or outside any window: not part of it.
     OutsideStream { len: u64 },
 }

@@ -51,6 +51,11 @@ impl Flags {
     /// The urgent pointer is significant.
     pub const URG: u8 = 0x20;
 
+    /// The same without the bits of `mask`.
+    pub const fn without(self, mask: u8) -> Self {
+        Self(self.0 & !mask)
+    }
+
     /// Whether all bits of `mask` are set.
     pub const fn has(self, mask: u8) -> bool {
         self.0 & mask == mask

@@ -134,6 +134,24 @@ fn a_reset_in_window_ends_it_and_one_out_of_window_does_not() {
 }
 
 #[test]
+fn a_fin_far_outside_the_window_hides_nothing() {
+    let mut talk = Talk::default();
+    talk.handshake().client(b"DATA\r\n").server(b"354 go on\r\n");
+    let mut forged = talk.segments[3].later(ms(1));
+    (forged.flags, forged.seq) = (FIN | ACK, forged.seq.wrapping_add(300_000));
+    forged.payload.clear();
+    talk.segments.push(forged);
+    for _ in 0..400 {
+        talk.pause(0.001).client(&[b'a'; 1000]).server_acks();
+    }
+    talk.close();
+    let replay = play(&talk.segments);
+    assert_eq!(texts(&replay).0.len(), 400_006);
+    assert!(replay.only().has_note(|note| *note == TcpNote::FinIgnored));
+    assert_eq!(replay.only().reason(), CloseReason::Fin);
+}
+
+#[test]
 fn a_reset_behind_both_fins_changes_nothing() {
     let mut talk = Talk::default();
     talk.handshake().client(b"QUIT\r\n").close().send(0, RST, b"");

@@ -1,6 +1,7 @@
 //! What a stream does about what is missing: how long it waits, when it declares a gap, how it ends.
 
 use super::{FlowOptions, ORIGIN, Out, PLAUSIBLE, Stream};
+use crate::decode::Segment;
 use crate::event::{EndHow, GapReason, SinkError};
 
 /// So many pieces in a row confirm even what looked implausible.
@@ -145,15 +146,29 @@ impl Stream {
         if self.start.is_none() {
             return offset.abs_diff(self.highest.max(ORIGIN)) <= 1 << 20;
         }
-        let window = other
-            .sent
-            .map_or(0, |(_, window)| u64::from(window) << other.window_scale)
-            .max(65_535);
+        let window = other.offered();
         let from = self
             .acked
             .unwrap_or(self.next.saturating_sub(window))
             .min(self.next.saturating_sub(1));
         offset >= from && offset <= self.highest.max(self.next) + window
+    }
+
+    /// Whether a segment with a FIN ends within what the other side takes; twice that, because packets of both sides may
+    /// be captured in another order than they were sent. Without the SYNs the window is not known.
+    pub(in crate::flow) fn fin_fits(&self, segment: &Segment<'_>, other: &Self) -> bool {
+        let end = self
+            .offset_of(segment.seq)
+            .map(|offset| offset + u64::from(segment.payload_wire_len));
+        let from = self.next.max(self.acked.unwrap_or(0));
+        let known = self.start.is_some() && other.totals.syn;
+        !known || end.is_none_or(|end| end <= from + 2 * other.offered())
+    }
+
+    /// The window that this side offers, or the most that it may be without its scale.
+    fn offered(&self) -> u64 {
+        let window = self.sent.map_or(0, |(_, window)| u64::from(window));
+        (window << self.window_scale).max(65_535)
     }
 
     /// A believed reset at `seq`: over at once, unless bytes before it may still come. `syn`: the other side sent one.

@@ -63,12 +63,19 @@ impl FlowTable {
             out.side = side;
             own.wait_for(other);
         }
-        // What a reset carries is a diagnostic text at best (RFC 9293, section 3.5.3), never stream.
         let bare;
         let what = if is_reset {
+            // What a reset carries is a diagnostic text at best (RFC 9293, section 3.5.3), never stream.
             bare = Segment {
                 payload: &[],
                 payload_wire_len: 0,
+                ..*segment
+            };
+            &bare
+        } else if flags.has(Flags::FIN) && !own.fin_fits(segment, other) {
+            out.note(TcpNote::FinIgnored)?;
+            bare = Segment {
+                flags: flags.without(Flags::FIN),
                 ..*segment
             };
             &bare
