@@ -14,6 +14,10 @@ const HEADING_OUTPUT: &str = "Output";
 const HEADING_CONSOLE: &str = "Console";
 const HEADING_FILES: &str = "Files";
 const HEADING_LIMITS: &str = "Limits";
+const HEADING_OTHER: &str = "Other";
+
+/// Either makes a conversation on the console, which some options are about.
+const ON_CONSOLE: &str = "on_console";
 
 /// Put TCP streams back together, and see what mail servers say to each other.
 ///
@@ -66,11 +70,11 @@ pub struct Args {
     pub buffer_size: u32,
 
     /// Stop a live capture after this time (`90`, `5m`, `1h`)
-    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = HEADING_INPUT)]
+    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "read", help_heading = HEADING_INPUT)]
     pub duration: Option<Duration>,
 
     /// Wait for the interface to appear, and to come back
-    #[arg(long, help_heading = HEADING_INPUT)]
+    #[arg(long, conflicts_with = "read", help_heading = HEADING_INPUT)]
     pub wait: bool,
 
     /// Take packets in different VLANs or tunnels for one conversation
@@ -78,11 +82,11 @@ pub struct Args {
     pub ignore_vlan: bool,
 
     /// Both directions interleaved on stdout; no files
-    #[arg(short, long, help_heading = HEADING_OUTPUT)]
+    #[arg(short, long, group = ON_CONSOLE, help_heading = HEADING_OUTPUT)]
     pub console: bool,
 
     /// The same without time and addresses
-    #[arg(short = 'C', long, help_heading = HEADING_OUTPUT)]
+    #[arg(short = 'C', long, group = ON_CONSOLE, help_heading = HEADING_OUTPUT)]
     pub console_bare: bool,
 
     /// One line a mail session
@@ -90,7 +94,7 @@ pub struct Args {
     pub summary: bool,
 
     /// Do not cut the summary's columns to the width of the terminal
-    #[arg(long, help_heading = HEADING_OUTPUT)]
+    #[arg(long, requires = "summary", help_heading = HEADING_OUTPUT)]
     pub wide: bool,
 
     /// Events as JSON Lines, on stdout or into FILE
@@ -107,15 +111,15 @@ pub struct Args {
     pub write: Option<PathBuf>,
 
     /// With -w: a new file after so many bytes (FILE1, FILE2, …)
-    #[arg(long, value_name = "SIZE", value_parser = size64, requires = "write", help_heading = HEADING_OUTPUT)]
+    #[arg(long, value_name = "SIZE", value_parser = size64, requires = "write", group = "write_rotation", help_heading = HEADING_OUTPUT)]
     pub write_size: Option<u64>,
 
     /// With -w: a new file after so much time
-    #[arg(long, value_name = "TIME", value_parser = duration, requires = "write", help_heading = HEADING_OUTPUT)]
+    #[arg(long, value_name = "TIME", value_parser = duration, requires = "write", group = "write_rotation", help_heading = HEADING_OUTPUT)]
     pub write_every: Option<Duration>,
 
     /// With -w: keep so many files, the oldest go
-    #[arg(long, value_name = "N", requires = "write", help_heading = HEADING_OUTPUT)]
+    #[arg(long, value_name = "N", requires = "write_rotation", help_heading = HEADING_OUTPUT)]
     pub write_count: Option<u32>,
 
     /// Colours, always (the same as --color always)
@@ -132,27 +136,27 @@ pub struct Args {
 
     /// What is shown of TLS: a line a record run, raw bytes, or the marker alone
     /// [default: records; raw with -D and -B]
-    #[arg(long, value_name = "HOW", help_heading = HEADING_CONSOLE)]
+    #[arg(long, value_name = "HOW", requires = ON_CONSOLE, help_heading = HEADING_CONSOLE)]
     pub tls: Option<TlsMode>,
 
     /// Lines shown of each message: a number, `all` or `none` [default: 20 on a terminal, else all]
-    #[arg(long, value_name = "LINES", help_heading = HEADING_CONSOLE)]
+    #[arg(long, value_name = "LINES", requires = ON_CONSOLE, conflicts_with_all = ["hex", "binary"], help_heading = HEADING_CONSOLE)]
     pub body: Option<BodyLines>,
 
     /// Show passwords and what else AUTH carries
-    #[arg(long, help_heading = HEADING_CONSOLE)]
+    #[arg(long, requires = ON_CONSOLE, help_heading = HEADING_CONSOLE)]
     pub show_secrets: bool,
 
     /// As a hex dump
-    #[arg(short = 'D', long, help_heading = HEADING_CONSOLE, conflicts_with = "binary")]
+    #[arg(short = 'D', long, requires = ON_CONSOLE, help_heading = HEADING_CONSOLE, conflicts_with = "binary")]
     pub hex: bool,
 
     /// Raw bytes: nothing escaped. Not for a terminal
-    #[arg(short = 'B', long, help_heading = HEADING_CONSOLE)]
+    #[arg(short = 'B', long, requires = ON_CONSOLE, help_heading = HEADING_CONSOLE)]
     pub binary: bool,
 
     /// A dot for each byte that can't be printed
-    #[arg(short, long, help_heading = HEADING_CONSOLE)]
+    #[arg(short, long, requires = ON_CONSOLE, help_heading = HEADING_CONSOLE)]
     pub strip: bool,
 
     /// File names as tcpflow's -F makes them: c t T X M k m g
@@ -164,7 +168,7 @@ pub struct Args {
     pub template: Option<String>,
 
     /// A gap of so many bytes or more starts a new file
-    #[arg(short, long, value_name = "BYTES", default_value = "16M", value_parser = size64, help_heading = HEADING_FILES)]
+    #[arg(short, long, value_name = "BYTES", default_value = "16M", value_parser = gap, help_heading = HEADING_FILES)]
     pub min_gap: u64,
 
     /// Keep clear text and TLS of a stream in one file
@@ -192,7 +196,7 @@ pub struct Args {
     pub shard: Option<Shard>,
 
     /// A connection is over when nothing came for so long
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration, help_heading = HEADING_LIMITS)]
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = idle_time, help_heading = HEADING_LIMITS)]
     pub idle_timeout: Duration,
 
     /// Read and write on so many threads [default: two for each processor and one, at most 9]
@@ -200,19 +204,19 @@ pub struct Args {
     pub threads: Option<usize>,
 
     /// After opening the interface become this user
-    #[arg(short = 'U', long, value_name = "USER")]
+    #[arg(short = 'U', long, value_name = "USER", help_heading = HEADING_OTHER)]
     pub relinquish_privileges: Option<String>,
 
     /// No totals, no progress, no warnings; errors only
-    #[arg(short, long, conflicts_with = "verbose")]
+    #[arg(short, long, conflicts_with = "verbose", help_heading = HEADING_OTHER)]
     pub quiet: bool,
 
     /// On the console also what TCP does: connections opened and closed, retransmissions, zero windows, …
-    #[arg(short, long)]
+    #[arg(short, long, help_heading = HEADING_OTHER)]
     pub verbose: bool,
 
     /// Print completions for a shell and leave
-    #[arg(long, value_name = "SHELL")]
+    #[arg(long, value_name = "SHELL", help_heading = HEADING_OTHER)]
     pub completions: Option<clap_complete::Shell>,
 }
 
@@ -306,7 +310,16 @@ fn size64(text: &str) -> Result<u64, String> {
     parse_size::Config::new()
         .with_binary()
         .parse_size(text)
-        .map_err(|error| error.to_string())
+        .map_err(|_| "a number of bytes, or one with K, M or G behind it".to_owned())
+}
+
+/// No sequence number makes a larger hole in a file.
+fn gap(text: &str) -> Result<u64, String> {
+    let size = size64(text)?;
+    let most = 16 << 20;
+    (size <= most)
+        .then_some(size)
+        .ok_or_else(|| "at most 16M".to_owned())
 }
 
 fn size32(text: &str) -> Result<u32, String> {
@@ -319,8 +332,18 @@ fn size32(text: &str) -> Result<u32, String> {
 
 /// `90` (seconds), `1.5s`, `5m`, `1h 30m`.
 fn duration(text: &str) -> Result<Duration, String> {
-    match text.parse() {
-        Ok(seconds) => Ok(Duration::from_secs(seconds)),
-        Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string()),
-    }
+    let seconds = text
+        .parse()
+        .ok()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let time = seconds.or_else(|| humantime::parse_duration(text).ok());
+    time.ok_or_else(|| "seconds, or a time such as `90s`, `5m` or `1h 30m`".to_owned())
+}
+
+/// Without any idle time every packet would be a connection.
+fn idle_time(text: &str) -> Result<Duration, String> {
+    let time = duration(text)?;
+    (!time.is_zero())
+        .then_some(time)
+        .ok_or_else(|| "more than nothing".to_owned())
 }

@@ -15,16 +15,13 @@ use std::time::Duration;
 
 use crate::capture::interfaces::default_interface;
 use crate::capture::{CaptureError, LiveOptions, WriteOptions};
-use crate::cli::{Args, Rotate};
+use crate::cli::{Args, Rotate, TlsMode};
 use crate::decode::DecodeOptions;
 use crate::flow::FlowOptions;
 use crate::output::{ConsoleOptions, FilesOptions, Format, Namer, Rotation, SummaryOptions, TemplateError};
 use crate::shard::Shard;
 use looks::{console_options, summary_options};
 pub use surroundings::Surroundings;
-
-/// The most that `--min-gap` can be: no sequence number makes a larger hole in a file.
-const LARGEST_GAP: u64 = 16 << 20;
 
 /// Files open at once, where the system allows it.
 const OPEN_FILES: usize = 512;
@@ -93,6 +90,9 @@ pub enum UsageError {
     /// No interface to take by default.
     #[error(transparent)]
     Interface(#[from] CaptureError),
+    /// `-B --tls records`.
+    #[error("-B writes bytes, --tls records words about them: -B goes with --tls raw or hide")]
+    WordsInBytes,
     /// `--rotate` with an archive.
     #[error("--rotate makes folders: it does not go with an archive (-o NAME.zip, NAME.tar)")]
     RotatedArchive,
@@ -137,6 +137,9 @@ impl Config {
             Namer::default()
         };
         check_stdout(&args)?;
+        if args.binary && args.tls == Some(TlsMode::Records) {
+            return Err(UsageError::WordsInBytes);
+        }
         let no_files = args
             .file_letters
             .as_deref()
@@ -155,7 +158,7 @@ impl Config {
                 .unwrap_or_else(|| default_folder(files_to_read.first(), here)),
             named: args.output_dir.is_some(),
             namer,
-            min_gap: args.min_gap.min(LARGEST_GAP),
+            min_gap: args.min_gap,
             split_tls: !args.no_split_tls,
             rotation: args.rotate.map(|rotate| match rotate {
                 Rotate::Day => Rotation::Day,

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::io::{ErrorKind, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -32,9 +33,27 @@ fn main() -> ExitCode {
     match pipeline::run(&config) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
-        Err(error @ RunError::Capture(CaptureError::Filter { .. })) => fail(&error, 2),
+        Err(error @ RunError::Capture(CaptureError::Filter { .. })) => {
+            fail(&error, 2);
+            if let Some(hint) = filter_hint(&config) {
+                tell(&hint);
+            }
+            ExitCode::from(2)
+        }
         Err(error) => fail(&error, 1),
     }
+}
+
+/// What was meant by words that are no filter.
+fn filter_hint(config: &Config) -> Option<String> {
+    let mut words = config.filter.split_whitespace();
+    if let Some(file) = words.find(|word| Path::new(word).is_file()) {
+        return Some(format!(
+            "{file} is a file: -r {file} reads it, -l takes all such words as files"
+        ));
+    }
+    config.json.as_ref().filter(|path| path.as_os_str() == "-")?;
+    Some("--json takes its file behind a `=`: --json=FILE".to_owned())
 }
 
 /// Text on standard output; a reader that has gone has what it wanted.

@@ -243,6 +243,17 @@ fn a_wrong_filter_or_option_is_wrong_usage_and_makes_nothing() {
         (vec!["port", "mail-of-friday"], "mail-of-friday"),
         (vec!["--no-such-option"], "--no-such-option"),
         (vec!["-c", "port 25 and"], "port 25 and"),
+        (vec!["/etc/hostname"], "is a file: -r /etc/hostname"),
+        (vec!["--json", "events.jsonl"], "--json=FILE"),
+        (vec!["-D"], "--console"),
+        (vec!["--show-secrets"], "--console"),
+        (vec!["-c", "-B", "--tls", "records"], "--tls raw or hide"),
+        (vec!["--wide"], "--summary"),
+        (vec!["--duration", "5m"], "--duration"),
+        (vec!["-w", "x.pcap", "--write-count", "3"], "--write-size"),
+        (vec!["-b", "1x"], "K, M or G"),
+        (vec!["-m", "17M"], "at most 16M"),
+        (vec!["--idle-timeout", "0"], "--idle-timeout"),
     ] {
         let ran = run(flowdump()
             .current_dir(folder.path())

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::clock::iso_bytes;
 use super::digits::{push_address, push_number};
 use super::facts::{TlsFacts, client_known, end_name, gap_reason, protocol_name, starttls_name};
+use super::harmless_json;
 use crate::event::{Closing, Connection, Direction, Event, TcpNote, Totals};
 use crate::mail::MailEvent;
 use crate::time::Timestamp;
@@ -264,7 +265,7 @@ impl Line<'_> {
 
     fn value<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) -> serde_json::Result<()> {
         self.text(key);
-        serde_json::to_writer(&mut *self.0, value)
+        harmless_json::write(self.0, value)
     }
 
     /// In our own names nothing needs an escape; a template's may.

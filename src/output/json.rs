@@ -10,6 +10,7 @@ use super::clock::iso;
 use super::facts::{
     CertificateFacts, TlsFacts, client_known, conn_state, end_name, gap_reason, protocol_name, starttls_name,
 };
+use super::harmless_json;
 use super::session::reply_text;
 use super::words;
 use crate::event::{Closing, Connection, Direction, Event, Sink, SinkError, TcpNote};
@@ -112,7 +113,7 @@ impl<W: Write> Json<W> {
             resp_p: connection.server.port,
             fields: fields(value),
         };
-        serde_json::to_writer(&mut self.out, &line)
+        harmless_json::write(&mut self.out, &line)
             .map_err(|error| SinkError::io(self.name.clone(), error.into()))?;
         self.out.push(b'\n');
         if self.out.len() >= WRITE_AT {

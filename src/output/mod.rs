@@ -8,6 +8,7 @@ mod digits;
 mod escape;
 mod facts;
 mod files;
+mod harmless_json;
 mod hex;
 mod index;
 mod json;

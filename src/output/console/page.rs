@@ -48,6 +48,13 @@ impl Page<'_> {
         match self.options.show {
             Show::Lines(_) => self.lines(state, direction, time, kind, bytes),
             Show::Hex => {
+                let stars;
+                let bytes = if kind == Kind::Secret && !self.options.secrets {
+                    stars = bytes.iter().map(star).collect::<Vec<_>>();
+                    &stars
+                } else {
+                    bytes
+                };
                 let mut at = offset;
                 for row in bytes.chunks(hex::ROW) {
                     self.begin(state, direction, time);
@@ -132,7 +139,8 @@ impl Page<'_> {
             line.hidden = false;
         }
         if kind == Kind::Secret && !self.options.secrets {
-            let content = bytes.trim_ascii_end();
+            let content = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+            let content = content.strip_suffix(b"\r").unwrap_or(content);
             if !content.is_empty() && !std::mem::replace(&mut line.hidden, true) {
                 line.bytes.extend_from_slice(b"[hidden]");
             }
@@ -266,6 +274,14 @@ impl Page<'_> {
     pub(super) fn end(&mut self) {
         self.out.put(self.options.palette.end());
         self.out.put(b"\n");
+    }
+}
+
+/// What a hex dump has for a byte of a secret.
+const fn star(byte: &u8) -> u8 {
+    match *byte {
+        end @ (b'\r' | b'\n') => end,
+        _ => b'*',
     }
 }
 
