@@ -8,6 +8,11 @@ pub(super) fn summary_options(args: &Args, here: &Surroundings) -> SummaryOption
     SummaryOptions {
         // In a file or a pipe nothing is cut: it may be searched.
         width: here.width.filter(|_| !args.wide),
+        time: if args.time == TimeMode::Local {
+            TimeStyle::Local
+        } else {
+            TimeStyle::Utc
+        },
         palette: palette(args, here, here.stdout_terminal),
         unicode: here.utf8,
     }

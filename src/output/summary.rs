@@ -2,19 +2,22 @@
 
 use std::io::Write;
 
-use super::clock::{iso, utc};
+use super::clock::{Clock, TimeStyle};
 use super::escape::escaped;
 use super::palette::Palette;
 use super::session::{MailTotals, Session};
 use super::words::endpoint;
 use crate::event::{Closing, Connection, Direction, Event, Kind, Sink, SinkError};
 use crate::slots::Slots;
+use crate::time::Timestamp;
 
 /// How the table looks.
 #[derive(Debug, Clone, Default)]
 pub struct SummaryOptions {
     /// Columns that it may take, where values are cut to fit; `None` is full values, however wide.
     pub width: Option<usize>,
+    /// Times: UTC or local.
+    pub time: TimeStyle,
     /// Colours.
     pub palette: Palette,
     /// What is cut ends in `…` rather than `~`.
@@ -55,6 +58,9 @@ const COLUMNS: [Column; 12] = [
     column("END", 6, 15, 11),
 ];
 
+/// The place of the server's.
+const SERVER: usize = 2;
+
 /// A time with its date.
 const ISO_LEN: usize = "2026-11-21T07:03:23.204589Z".len();
 
@@ -72,6 +78,9 @@ pub struct Summary<W> {
     widths: [usize; COLUMNS.len()],
     sessions: Slots<Session>,
     headed: bool,
+    clock: Clock,
+    /// The one that the last row was of, with its offset from UTC.
+    day: String,
     out: Vec<u8>,
 }
 
@@ -79,9 +88,11 @@ impl<W: Write> Summary<W> {
     /// A table on `writer`, which should not buffer; without one sessions are only counted.
     pub fn new(writer: Option<W>, options: SummaryOptions) -> Self {
         let widths = options.width.map_or_else(full_widths, widths);
-        let (sessions, out) = Default::default();
+        let (sessions, day, out) = Default::default();
         Self {
             writer,
+            clock: Clock::new(options.time),
+            day,
             options,
             totals: MailTotals::default(),
             widths,
@@ -105,11 +116,7 @@ impl<W: Write> Summary<W> {
         }
         let wide = self.options.width.is_none();
         let text = |value: Option<&str>| value.map_or_else(|| "-".to_owned(), escaped);
-        let time = if wide {
-            iso(connection.first_time)
-        } else {
-            utc(connection.first_time).format("%H:%M:%S").to_string()
-        };
+        let time = self.time(connection.first_time);
         let auth = session.auth.as_ref().map(|(user, accepted)| {
             let outcome = match accepted {
                 Some(true) => "ok",
@@ -169,11 +176,35 @@ impl<W: Write> Summary<W> {
         self.cells(&start, &cells);
     }
 
+    /// The cell of a time: of the day, below a line that names the day, or in full.
+    fn time(&mut self, time: Timestamp) -> String {
+        let mut text = Vec::new();
+        self.clock.write(time, &mut text);
+        let text = String::from_utf8_lossy(&text);
+        if self.options.width.is_none() {
+            return text.into_owned();
+        }
+        let part = |range| text.get(range).unwrap_or_default();
+        let zone = text
+            .get(ISO_LEN - 1..)
+            .filter(|zone| *zone != "Z")
+            .unwrap_or("UTC");
+        let day = format!("{} {zone}", part(0..10));
+        if self.day != day {
+            self.out.extend_from_slice(self.options.palette.own());
+            self.out.extend_from_slice(day.as_bytes());
+            self.out.extend_from_slice(self.options.palette.end());
+            self.out.push(b'\n');
+            self.day = day;
+        }
+        part(11..19).to_owned()
+    }
+
     /// A line of cells; `start` colours it.
     fn cells(&mut self, start: &[u8], cells: &[String; COLUMNS.len()]) {
         let mut line = String::new();
         let mut pad = 0;
-        for (cell, width) in cells.iter().zip(self.widths) {
+        for (column, (cell, width)) in cells.iter().zip(self.widths).enumerate() {
             if width == 0 {
                 continue;
             }
@@ -183,8 +214,13 @@ impl<W: Write> Summary<W> {
                 line.push_str(cell);
                 pad = width.saturating_sub(len) + SPACE;
             } else {
-                line.extend(cell.chars().take(width - 1));
+                // A server's port says more than the rest of its address.
+                let port = cell.rfind("]:").or_else(|| cell.rfind(':'));
+                let port = port.and_then(|at| cell.get(at..)).filter(|_| column == SERVER);
+                let behind = port.unwrap_or("");
+                line.extend(cell.chars().take((width - 1).saturating_sub(behind.len())));
                 line.push(if self.options.unicode { '…' } else { '~' });
+                line.push_str(behind);
                 pad = SPACE;
             }
         }
@@ -319,6 +355,37 @@ mod tests {
                 .iter()
                 .zip(&COLUMNS)
                 .all(|(width, column)| *width == column.most)
+        );
+    }
+
+    #[test]
+    fn a_terminal_s_table_names_each_day_once_and_keeps_the_server_s_port() {
+        let options = SummaryOptions {
+            width: Some(60),
+            ..SummaryOptions::default()
+        };
+        let mut table = Summary::new(Some(Vec::new()), options);
+        for second in [1_795_305_598, 1_795_305_599, 1_795_305_600] {
+            let mut cells: [String; COLUMNS.len()] = Default::default();
+            cells[0] = table.time(Timestamp::from_nanos(second * 1_000_000_000));
+            cells[SERVER] = "[2001:db8::1234]:587".to_owned();
+            table.cells(&[], &cells);
+        }
+        let text = String::from_utf8(table.out.clone()).unwrap();
+        let lines: Vec<_> = text
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect();
+        let server = "[2001:db8~]:587";
+        assert_eq!(
+            lines,
+            [
+                "2026-11-21 UTC".to_owned(),
+                format!("23:59:58 {server}"),
+                format!("23:59:59 {server}"),
+                "2026-11-22 UTC".to_owned(),
+                format!("00:00:00 {server}"),
+            ]
         );
     }
 }
