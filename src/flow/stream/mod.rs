@@ -210,26 +210,26 @@ impl Stream {
             return Ok(());
         }
         while !self.held.is_empty() {
-            if self.held.first() != Some(self.next) {
+            if !self.give_first(options, out)? {
                 return Ok(());
             }
-            self.give_first(options, out)?;
         }
         self.waiting = None;
         Ok(())
     }
 
     /// Gives out the first piece that is held, if it goes on where the stream stands.
-    fn give_first(&mut self, options: &FlowOptions, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
+    fn give_first(&mut self, options: &FlowOptions, out: &mut Out<'_, '_>) -> Result<bool, SinkError> {
         let Some(piece) = self.held.take_at(self.next) else {
-            return Ok(());
+            return Ok(false);
         };
         let place = match piece.bytes {
             PlaceOrCopy::There(place) => Some(place),
             PlaceOrCopy::Copied(_) => None,
         };
         let bytes = options.lasting.kept(&piece.bytes);
-        self.give((bytes, place), piece.cut, piece.time, out)
+        self.give((bytes, place), piece.cut, piece.time, out)?;
+        Ok(true)
     }
 
     fn gap(

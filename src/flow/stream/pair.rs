@@ -21,6 +21,12 @@ pub(in crate::flow) fn wait_together(
     options: &FlowOptions,
     out: &mut Out<'_, '_>,
 ) -> Result<(), SinkError> {
+    if streams
+        .iter()
+        .all(|stream| !stream.waits && stream.acknowledged.is_none())
+    {
+        return Ok(());
+    }
     let wait = |streams: &[Stream; 2]| {
         streams.iter().any(|stream| stream.acknowledged.is_some())
             && streams
@@ -88,7 +94,9 @@ fn give_out(
         };
         out.side = side;
         match held {
-            Held::Next(_) => stream.give_first(options, out)?,
+            Held::Next(_) => {
+                stream.give_first(options, out)?;
+            }
             Held::Hole(end, _) if at_end && !stream.believable(end) => stream.disbelieve(end, out)?,
             Held::Hole(end, time) if at_end || stream.is_gap(end, time, options, out) => {
                 stream.gap(end, GapReason::Lost, time, out)?;
