@@ -113,11 +113,6 @@ impl<S: Sink + Send + 'static> Relay<S> {
         self.sink.take()
     }
 
-    /// The sink, once [`Sink::finish`] has been called.
-    pub fn sink(&self) -> Option<&S> {
-        self.sink.as_ref()
-    }
-
     fn tell(&mut self, slot: u32, told: Told) -> Result<(), SinkError> {
         self.batch.told.push((slot, told));
         if self.batch.told.len() >= EVENTS || self.batch.bytes >= BYTES {

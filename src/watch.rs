@@ -83,7 +83,6 @@ impl Watchers {
             }
             Event::Gap {
                 direction,
-                offset,
                 len,
                 time,
                 ..
@@ -91,7 +90,7 @@ impl Watchers {
                 let watch = watched.get_or_insert_with(|| Box::new(Watch::new(connection)));
                 watch.flush(*direction, &mut out)?;
                 out.event(event)?;
-                return watch.gap(*direction, *offset, *len, *time, &mut out);
+                return watch.gap(*direction, *len, *time, &mut out);
             }
             Event::End { direction, time, .. } => {
                 if let Some(watch) = watched {

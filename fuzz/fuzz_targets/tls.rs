@@ -57,7 +57,7 @@ fn run(how: TlsHow, steps: &[(Direction, Step<'_>)], piece: usize) -> Vec<TlsEve
                 }
             }
             Step::Gap(len) => {
-                watcher.gap(*direction, *offset, *len, NOW, &mut tell);
+                watcher.gap(*direction, *len, NOW, &mut tell);
                 *offset += len;
             }
             Step::End => watcher.end(*direction, NOW, &mut tell),

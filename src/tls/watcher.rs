@@ -49,12 +49,10 @@ impl TlsWatcher {
     pub fn gap(
         &mut self,
         direction: Direction,
-        offset: u64,
         len: u64,
         time: Timestamp,
         tell: &mut dyn FnMut(TlsEvent),
     ) {
-        let _ = offset;
         let session = &mut self.session;
         of(&mut self.records, direction).gap(len, &mut |piece| take(session, direction, piece, time, tell));
     }

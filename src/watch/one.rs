@@ -279,14 +279,13 @@ impl Watch {
     pub(super) fn gap(
         &mut self,
         direction: Direction,
-        offset: u64,
         len: u64,
         time: Timestamp,
         out: &mut Out<'_, '_>,
     ) -> Result<(), SinkError> {
         if let Some(tls) = &mut self.tls {
             let mut told = Vec::new();
-            tls.gap(direction, offset, len, time, &mut |event| told.push(event));
+            tls.gap(direction, len, time, &mut |event| told.push(event));
             told.iter().try_for_each(|event| out.tls(event))?;
             if *self.stage(direction) != Stage::Tls {
                 *self.stage(direction) = Stage::Resume;

@@ -170,7 +170,7 @@ impl Talk {
     pub fn gap(mut self, direction: Direction, len: u64) -> Self {
         let at = &mut self.at[direction.index()];
         self.watcher
-            .gap(direction, *at, len, NOW, &mut |event| self.events.push(event));
+            .gap(direction, len, NOW, &mut |event| self.events.push(event));
         *at += len;
         self
     }

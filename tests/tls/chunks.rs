@@ -24,7 +24,7 @@ fn timeless() -> Vec<Feed> {
     let mut feeds: Vec<Feed> = CAPTURES.iter().flat_map(|name| feeds(&capture(name))).collect();
     for step in feeds.iter_mut().flat_map(|feed| &mut feed.steps) {
         match step {
-            Step::Data(_, _, time, _) | Step::Gap(_, _, _, time) | Step::End(_, time) | Step::Close(time) => {
+            Step::Data(_, _, time, _) | Step::Gap(_, _, time) | Step::End(_, time) | Step::Close(time) => {
                 *time = now;
             }
         }
@@ -86,7 +86,7 @@ fn lose(feed: &Feed, direction: Direction, start: u64, len: u64) -> Feed {
                 }) {
                     let offset = offset + (piece.as_ptr() as usize - bytes.as_ptr() as usize) as u64;
                     steps.push(if lost.contains(&offset) {
-                        Step::Gap(direction, offset, piece.len() as u64, *time)
+                        Step::Gap(direction, piece.len() as u64, *time)
                     } else {
                         Step::Data(direction, offset, *time, piece.to_vec())
                     });

@@ -15,7 +15,7 @@ use flowdump::tls::{Started, TlsEvent, TlsHow, TlsWatcher, looks_like_client_hel
 #[derive(Debug, Clone)]
 pub enum Step {
     Data(Direction, u64, Timestamp, Vec<u8>),
-    Gap(Direction, u64, u64, Timestamp),
+    Gap(Direction, u64, Timestamp),
     End(Direction, Timestamp),
     Close(Timestamp),
 }
@@ -39,8 +39,8 @@ impl Feed {
                 Step::Data(direction, offset, time, bytes) => {
                     watcher.data(*direction, *offset, *time, bytes, &mut tell);
                 }
-                Step::Gap(direction, offset, len, time) => {
-                    watcher.gap(*direction, *offset, *len, *time, &mut tell);
+                Step::Gap(direction, len, time) => {
+                    watcher.gap(*direction, *len, *time, &mut tell);
                 }
                 Step::End(direction, time) => watcher.end(*direction, *time, &mut tell),
                 Step::Close(time) => watcher.close(*time, &mut tell),
@@ -118,17 +118,13 @@ impl Finder {
             }
             (
                 &Event::Gap {
-                    direction,
-                    offset,
-                    len,
-                    time,
-                    ..
+                    direction, len, time, ..
                 },
                 steps,
             ) => {
                 lens[direction.index()] += len;
                 if let Some(steps) = steps {
-                    steps.push(Step::Gap(direction, offset, len, time));
+                    steps.push(Step::Gap(direction, len, time));
                 }
             }
             (&Event::End { direction, time, .. }, Some(steps)) => steps.push(Step::End(direction, time)),

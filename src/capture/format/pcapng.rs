@@ -7,9 +7,6 @@ use crate::time::Timestamp;
 /// Interfaces of one section, at the most.
 const MOST_INTERFACES: usize = 65_536;
 
-/// Decryption secrets kept, in bytes.
-const MOST_SECRETS: usize = 1 << 20;
-
 /// One interface of a pcapng section.
 #[derive(Debug, Clone, Copy)]
 struct Interface {
@@ -49,8 +46,6 @@ pub(in crate::capture) struct Pcapng {
     before: u32,
     /// Of the packet before.
     last_time: Timestamp,
-    secrets: Vec<(u32, Box<[u8]>)>,
-    secrets_len: usize,
 }
 
 const SECTION: u32 = 0x0a0d_0d0a;
@@ -124,7 +119,6 @@ impl Pcapng {
                 return self.packet(order, interface, body, used).map(Item::Packet);
             }
             3 => return self.simple(order, body, used).map(Item::Packet),
-            0x0000_000a => self.secrets(order, body),
             _ => {}
         }
         Ok(Item::Passed(used))
@@ -265,22 +259,6 @@ impl Pcapng {
                 )
             })
     }
-
-    fn secrets(&mut self, order: Order, body: &[u8]) {
-        let len = usize::try_from(order.u32(body, 4)).unwrap_or(usize::MAX);
-        if let Some(secret) = body.get(8..).and_then(|rest| rest.get(..len))
-            && self.secrets_len + len <= MOST_SECRETS
-        {
-            self.secrets_len += len;
-            self.secrets.push((order.u32(body, 0), secret.into()));
-        }
-    }
-
-    /// Decryption secrets seen so far: type (0x544c534b is a TLS key log) and content.
-    #[cfg(test)]
-    fn secrets_seen(&self) -> &[(u32, Box<[u8]>)] {
-        &self.secrets
-    }
 }
 
 /// Calls `each` with every option of a block.
@@ -321,21 +299,5 @@ mod tests {
             Resolution::Decimal(0).nanos(u64::MAX),
             Some(i128::from(u64::MAX) * 1_000_000_000)
         );
-    }
-
-    #[test]
-    fn decryption_secrets_are_kept() {
-        let mut ng = Pcapng {
-            order: Some(Order::Little),
-            ..Pcapng::default()
-        };
-        let mut block = Vec::new();
-        for word in [10_u32, 28, 0x544c_534b, 5] {
-            block.extend(word.to_le_bytes());
-        }
-        block.extend(b"KEYS!\0\0\0");
-        block.extend(28_u32.to_le_bytes());
-        assert!(matches!(ng.item(&block), Ok(Item::Passed(28))));
-        assert_eq!(ng.secrets_seen(), [(0x544c_534b, b"KEYS!".as_slice().into())]);
     }
 }
