@@ -22,6 +22,7 @@ pub mod shard;
 pub mod signals;
 pub mod slots;
 pub mod tell;
+pub mod text;
 pub mod time;
 pub mod tls;
 pub mod watch;

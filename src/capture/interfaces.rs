@@ -8,6 +8,7 @@ use nix::ifaddrs::getifaddrs;
 use nix::net::if_::{InterfaceFlags, if_nametoindex};
 
 use super::CaptureError;
+use crate::text::is_harmless;
 
 /// The name that stands for all interfaces.
 pub const ANY: &str = "any";
@@ -197,10 +198,10 @@ fn lowest_metric(routes: &str) -> Option<String> {
     default_routes.min().map(|(_, name)| name.to_owned())
 }
 
-/// Interfaces can be named by whoever makes a container: no control characters on the terminal.
+/// Interfaces can be named by whoever makes a container. Tabs would break the columns.
 fn harmless(text: &str) -> String {
     text.chars()
-        .map(|char| if char.is_control() { '?' } else { char })
+        .map(|char| if char != '\t' && is_harmless(char) { char } else { '?' })
         .collect()
 }
 
@@ -225,10 +226,10 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_aligned_and_control_characters_do_not_pass() {
+    fn columns_are_aligned_and_what_controls_or_misleads_does_not_pass() {
         let interface = |name: &str, address: &str, up| InterfaceInfo {
             name: name.into(),
-            description: Some("uplink\x1b[2J".into()),
+            description: Some("uplink\x1b[2J\u{202e}".into()),
             pseudo: false,
             up,
             running: up,
@@ -242,8 +243,8 @@ mod tests {
         assert_eq!(
             text,
             "INTERFACE    STATE  LINK TYPE  ADDRESSES  DESCRIPTION\n\
-             eth0         up     Ethernet   192.0.2.1  uplink?[2J\n\
-             longer-name  down   Ethernet   -          uplink?[2J\n"
+             eth0         up     Ethernet   192.0.2.1  uplink?[2J?\n\
+             longer-name  down   Ethernet   -          uplink?[2J?\n"
         );
     }
 

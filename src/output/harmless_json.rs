@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
 
-use super::escape::is_harmless;
+use crate::text::is_harmless;
 
 /// Appends `value` to `out`.
 ///

@@ -90,7 +90,7 @@ fn padded(bytes: &[u8]) -> [u8; BLOCK] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::escape::is_harmless;
+    use crate::text::is_harmless;
 
     #[test]
     fn a_character_of_which_one_bit_is_given_is_harmless_and_whole() {

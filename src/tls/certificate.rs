@@ -7,6 +7,7 @@ use tls_parser::{TlsMessageHandshake, parse_tls_handshake_msg_certificate};
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use crate::text::hex;
 use crate::time::Timestamp;
 
 use super::distinguished::{common_names, distinguished_name};
@@ -128,8 +129,4 @@ fn alternative_name(name: &GeneralName<'_>) -> Option<String> {
 fn time_of(seconds: i64) -> Timestamp {
     let end = if seconds < 0 { i64::MIN } else { i64::MAX };
     Timestamp::from_parts(seconds, 0).unwrap_or(Timestamp::from_nanos(end))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

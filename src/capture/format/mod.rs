@@ -10,6 +10,7 @@ mod pcapng;
 use self::pcap::Pcap;
 use self::pcapng::Pcapng;
 use super::{LinkType, Packet};
+use crate::text::hex;
 use crate::time::Timestamp;
 
 /// More than this no block can have, nor a packet's captured bytes whatever a snaplen says: what claims
@@ -192,16 +193,7 @@ fn looks_like(start: &[u8]) -> String {
         {
             "text"
         }
-        _ => return format!("neither pcap nor pcapng: begins with {}", hex(start)),
+        _ => return format!("neither pcap nor pcapng: begins with {}", hex(start.get(..8).unwrap_or(start))),
     };
     format!("neither pcap nor pcapng, but {what}")
-}
-
-fn hex(start: &[u8]) -> String {
-    start
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect::<Vec<_>>()
-        .join(" ")
 }

@@ -100,7 +100,7 @@ mod tests {
     use crate::decode::{Endpoint, Scope};
     use crate::event::{ClientKnown, Connection, Direction, Event, Kind, Sink};
     use crate::output::console::{Body, Console, ConsoleOptions, Show, TlsStyle};
-    use crate::output::escape::is_harmless;
+    use crate::text::is_harmless;
     use crate::output::{Palette, TimeStyle, Unprintable};
     use crate::time::Timestamp;
 
