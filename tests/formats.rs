@@ -236,6 +236,21 @@ fn what_is_no_capture_is_told_from_what_is_not_there() {
 }
 
 #[test]
+fn a_packing_that_is_not_read_is_named_with_what_unpacks_it() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (start, word) in [
+        (&b"BZh91AY&SY"[..], "bunzip2"),
+        (b"\xfd7zXZ\0\0", "unxz"),
+        (b"\x04\x22\x4d\x18\x64\x40", "unlz4"),
+    ] {
+        let packed = write(folder.path(), "packed", start);
+        let ran = run(flowdump().args(["-c", "-r"]).arg(packed));
+        assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+        assert!(ran.stderr.contains(word), "{}", ran.stderr);
+    }
+}
+
+#[test]
 fn a_wrong_filter_or_option_is_wrong_usage_and_makes_nothing() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let demo = capture("demo.pcap");

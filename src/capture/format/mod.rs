@@ -184,6 +184,7 @@ fn looks_like(start: &[u8]) -> String {
         [b'G', b'M', b'B', b'U', ..] => "a Network Monitor capture, which is not read (editcap converts it)",
         [0x50, 0x4b, 0x03, 0x04, ..] => "a zip archive: unpack it first",
         [0x42, 0x5a, 0x68, ..] => "bzip2: unpack it first (bunzip2)",
+        [0x04, 0x22, 0x4d, 0x18, ..] => "lz4: unpack it first (unlz4)",
         [0xfd, b'7', b'z', b'X', b'Z', ..] => "xz: unpack it first (unxz)",
         [0x7f, b'E', b'L', b'F', ..] => "a program",
         [0x16, 0x03, ..] => "a TLS stream",
