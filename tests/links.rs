@@ -403,3 +403,33 @@ fn fragments_come_together_in_any_order_and_the_first_copy_of_a_byte_wins() {
         );
     }
 }
+
+#[test]
+fn what_stands_behind_a_fragment_header_belongs_to_the_whole() {
+    let options = [6, 0, 1, 4, 0, 0, 0, 0];
+    let mut authentication = [0; 24];
+    authentication[..2].copy_from_slice(&[6, 4]);
+    for (next, extension) in [(60, &options[..]), (51, &authentication)] {
+        let whole = join(&[extension, &tcp6().bytes()]);
+        let last = whole.chunks(16).count() - 1;
+        let mut spine = Spine::default();
+        for (index, piece) in whole.chunks(16).enumerate() {
+            let len = u16::try_from(8 + piece.len()).expect("a small piece");
+            let place = u16::try_from(index * 16).expect("a small datagram") | u16::from(index < last);
+            let ip = join(&[
+                &[0x60, 0, 0, 0],
+                &len.to_be_bytes(),
+                &[44, 64],
+                &ipv6()[8..40],
+                &[next, 0],
+                &place.to_be_bytes(),
+                &[0, 0, 0, 7],
+                piece,
+            ]);
+            spine.packet(&Frame::new(tcp6().time, tcp6().ethernet(&ip)).packet());
+        }
+        let replay = spine.finish();
+        assert_eq!(replay.unread, [], "extension {next}");
+        assert_eq!(replay.only().to_server().bytes(), TEXT);
+    }
+}

@@ -208,6 +208,11 @@ fn inside(protocol: u8, cursor: &mut Cursor<'_>, around: &mut Around) -> Result<
                 Layer::Type(0x86dd)
             })
         }
+        // These stood behind a fragment header.
+        43 | 44 | 60 if around.ip.source.is_ipv6() => {
+            ip::extensions(cursor, &mut around.ip).map(|()| Layer::Carried)
+        }
+        51 => ip::authentication(cursor, &mut around.ip).map(|()| Layer::Carried),
         50 => Err(Unread::Esp),
         _ => Err(Unread::NotTcp),
     }

@@ -7,7 +7,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use etherparse::err::{ipv4, ipv6};
 use etherparse::{
-    IpAuthHeaderSlice, Ipv4HeaderSlice, Ipv6ExtensionSlice, Ipv6ExtensionsSlice, Ipv6HeaderSlice, ip_number,
+    IpAuthHeaderSlice, IpNumber, Ipv4HeaderSlice, Ipv6FragmentHeaderSlice, Ipv6HeaderSlice,
+    Ipv6RawExtHeaderSlice, ip_number,
 };
 
 use super::cursor::Cursor;
@@ -50,7 +51,7 @@ impl Default for Ip {
     }
 }
 
-/// RFC 791, section 3.1; an authentication header may follow (RFC 4302).
+/// RFC 791, section 3.1; an authentication header may follow.
 pub(super) fn v4(cursor: &mut Cursor<'_>, ip: &mut Ip) -> Result<Layer, Unread> {
     let short = short(cursor);
     let header = Ipv4HeaderSlice::from_slice(cursor.bytes).map_err(|error| match error {
@@ -63,12 +64,6 @@ pub(super) fn v4(cursor: &mut Cursor<'_>, ip: &mut Ip) -> Result<Layer, Unread> 
     if let Some(len) = usize::from(header.total_len()).checked_sub(header_len) {
         cursor.limit(len);
     }
-    let mut protocol = header.protocol();
-    if protocol == ip_number::AUTH {
-        let auth = IpAuthHeaderSlice::from_slice(cursor.bytes).map_err(|_| short)?;
-        cursor.take(auth.slice().len());
-        protocol = auth.next_header();
-    }
     let part = header.is_fragmenting_payload().then(|| Part {
         id: u32::from(header.identification()),
         offset: usize::from(header.fragments_offset().value()) * 8,
@@ -79,9 +74,12 @@ pub(super) fn v4(cursor: &mut Cursor<'_>, ip: &mut Ip) -> Result<Layer, Unread> 
         destination: header.destination_addr().into(),
         id: header.identification(),
         ttl: header.ttl(),
-        protocol: protocol.0,
+        protocol: header.protocol().0,
         part,
     };
+    if ip.protocol == ip_number::AUTH.0 && ip.part.is_none() {
+        authentication(cursor, ip)?;
+    }
     Ok(Layer::Carried)
 }
 
@@ -110,26 +108,41 @@ pub(super) fn v6(cursor: &mut Cursor<'_>, ip: &mut Ip) -> Result<Layer, Unread> 
     Ok(Layer::Carried)
 }
 
-fn extensions(cursor: &mut Cursor<'_>, ip: &mut Ip) -> Result<(), Unread> {
-    let (extensions, protocol, _, error) =
-        Ipv6ExtensionsSlice::from_slice_lax(ip.protocol.into(), cursor.bytes);
-    if error.is_some() {
-        return Err(short(cursor));
+/// What stands in front of the payload, up to a fragment header that fragments: all behind that belongs to the whole.
+pub(super) fn extensions(cursor: &mut Cursor<'_>, ip: &mut Ip) -> Result<(), Unread> {
+    let mut first = true;
+    while ip.part.is_none() {
+        match IpNumber(ip.protocol) {
+            ip_number::IPV6_HOP_BY_HOP if !first => return Err(short(cursor)),
+            ip_number::IPV6_HOP_BY_HOP | ip_number::IPV6_ROUTE | ip_number::IPV6_DEST_OPTIONS => {
+                let header = Ipv6RawExtHeaderSlice::from_slice(cursor.bytes).map_err(|_| short(cursor))?;
+                cursor.take(header.slice().len());
+                ip.protocol = header.next_header().0;
+            }
+            ip_number::AUTH => authentication(cursor, ip)?,
+            ip_number::IPV6_FRAG => {
+                let header =
+                    Ipv6FragmentHeaderSlice::from_slice(cursor.bytes).map_err(|_| short(cursor))?;
+                cursor.take(header.slice().len());
+                ip.protocol = header.next_header().0;
+                ip.part = header.is_fragmenting_payload().then(|| Part {
+                    id: header.identification(),
+                    offset: usize::from(header.fragment_offset().value()) * 8,
+                    more: header.more_fragments(),
+                });
+            }
+            _ => break,
+        }
+        first = false;
     }
-    cursor.take(extensions.slice().len());
-    ip.protocol = protocol.0;
-    if extensions.is_fragmenting_payload() {
-        let fragment = extensions.into_iter().find_map(|extension| match extension {
-            Ipv6ExtensionSlice::Fragment(fragment) => Some(fragment),
-            _ => None,
-        });
-        let header = fragment.ok_or(Unread::BadFragment)?;
-        ip.part = Some(Part {
-            id: header.identification(),
-            offset: usize::from(header.fragment_offset().value()) * 8,
-            more: header.more_fragments(),
-        });
-    }
+    Ok(())
+}
+
+/// RFC 4302.
+pub(super) fn authentication(cursor: &mut Cursor<'_>, ip: &mut Ip) -> Result<(), Unread> {
+    let header = IpAuthHeaderSlice::from_slice(cursor.bytes).map_err(|_| short(cursor))?;
+    cursor.take(header.slice().len());
+    ip.protocol = header.next_header().0;
     Ok(())
 }
 
@@ -160,7 +173,12 @@ mod tests {
         Some((ip, cursor.bytes.to_vec()))
     }
 
+    /// etherparse goes on behind a fragment header, into what only the whole datagram has.
     fn same(ours: &Read, theirs: Option<(IpAddr, IpAddr, u8, bool, &[u8])>) {
+        if ours.as_ref().is_some_and(|(ip, _)| ip.part.is_some()) {
+            assert!(theirs.is_none_or(|(_, _, _, fragmented, _)| fragmented));
+            return;
+        }
         let ours = ours.as_ref().map(|(ip, payload)| {
             (
                 ip.source,
