@@ -139,7 +139,7 @@ pub enum GapReason {
     Lost,
     /// The snaplen cut them off.
     Snaplen,
-    /// They arrived, but further ahead than we may hold, or were evicted under a bound.
+    /// They might still come, but no more can be held behind them.
     Bound,
 }
 

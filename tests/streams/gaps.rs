@@ -1,9 +1,11 @@
 //! What the capture lacks: how long it is waited for, and that it is said.
 
-use crate::common::packets::{ACK, FIN, SYN, Talk};
-use crate::common::replay::{Spine, play};
+use crate::common::packets::{ACK, FIN, PSH, SYN, Talk};
+use crate::common::replay::{Run, Spine, play};
 use crate::{ms, texts};
-use flowdump::event::CloseReason;
+use flowdump::decode::DecodeOptions;
+use flowdump::event::{CloseReason, GapReason};
+use flowdump::flow::FlowOptions;
 
 #[test]
 fn a_gap_is_declared_when_the_other_side_has_what_the_capture_lacks() {
@@ -123,4 +125,26 @@ fn a_connection_whose_end_was_missing_closes_soon_all_the_same() {
     spine.tick(talk.now + ms(3000));
     assert_eq!(spine.so_far()[0].reason(), CloseReason::Fin);
     assert_eq!(texts(&spine.finish()).0, "[5 missing]");
+}
+
+#[test]
+fn a_hole_behind_which_no_more_can_be_held_is_not_said_to_be_lost() {
+    let mut talk = Talk::default();
+    talk.handshake().client(b"lost").lost();
+    let hole = talk.seq[0].wrapping_sub(4);
+    for _ in 0..20 {
+        talk.client(&[b'x'; 1000]).send(1, PSH | ACK, b".").last().ack = hole;
+    }
+    let options = FlowOptions {
+        hold_per_direction: 10_000,
+        ..FlowOptions::default()
+    };
+    let mut spine = Spine::new(DecodeOptions::default(), options);
+    talk.segments
+        .iter()
+        .for_each(|segment| spine.segment(&segment.segment()));
+    let replay = spine.finish();
+    let runs = &replay.only().to_server().runs;
+    assert_eq!(runs[0], Run::Gap(4, GapReason::Bound));
+    assert_eq!(runs[1], Run::Data(vec![b'x'; 20_000]));
 }

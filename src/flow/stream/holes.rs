@@ -83,12 +83,16 @@ impl Stream {
             } else {
                 None
             };
-            if !full && due.is_none_or(|due| due > out.now) {
+            let reason = if due.is_some_and(|due| due <= out.now) {
+                GapReason::Lost
+            } else if full {
+                GapReason::Bound
+            } else {
                 self.due = due;
                 return Ok(());
-            }
+            };
             let time = self.held.first_with_time().map_or(out.time, |(_, time)| time);
-            self.gap(target, GapReason::Lost, time, out)?;
+            self.gap(target, reason, time, out)?;
             self.drain(options, out)?;
             self.waiting = self.waiting.map(|_| out.now);
         }
