@@ -1,6 +1,7 @@
 //! Leaves out what stands past a number of bytes in each direction (`--max-bytes`), and says so once.
 
 use crate::event::{Connection, Direction, Emit, Event, SinkError};
+use crate::time::Timestamp;
 
 /// Cuts every stream at the same length.
 #[derive(Debug)]
@@ -8,6 +9,7 @@ pub struct Limit {
     most: u64,
     /// By [`Connection::slot`]: the connection, and whether each direction was cut.
     told: Vec<(u64, [bool; 2])>,
+    cut: u64,
 }
 
 impl Limit {
@@ -16,7 +18,13 @@ impl Limit {
         Self {
             most,
             told: Vec::new(),
+            cut: 0,
         }
+    }
+
+    /// Streams cut so far.
+    pub fn cut(&self) -> u64 {
+        self.cut
     }
 
     /// Passes an event on, cut where need be.
@@ -54,21 +62,59 @@ impl Limit {
                         },
                     )?;
                 }
-                if kept.len() < bytes.len() && self.first(connection, *direction) {
-                    emit(
-                        connection,
-                        &Event::Cut {
-                            direction: *direction,
-                            offset: self.most,
-                            time: *time,
-                        },
-                    )?;
+                if kept.len() < bytes.len() {
+                    self.tell(connection, *direction, *time, emit)?;
                 }
                 Ok(())
             }
-            Event::Gap { offset, .. } if *offset >= self.most => Ok(()),
+            Event::Gap {
+                direction,
+                offset,
+                len,
+                time,
+                reason,
+            } if offset.saturating_add(*len) > self.most => {
+                let (direction, offset, time, reason) = (*direction, *offset, *time, *reason);
+                let len = self.most.saturating_sub(offset);
+                if len > 0 {
+                    emit(
+                        connection,
+                        &Event::Gap {
+                            direction,
+                            offset,
+                            len,
+                            time,
+                            reason,
+                        },
+                    )?;
+                }
+                self.tell(connection, direction, time, emit)
+            }
             _ => emit(connection, event),
         }
+    }
+
+    /// Tells of the cut, once for each direction.
+    fn tell(
+        &mut self,
+        connection: &Connection,
+        direction: Direction,
+        time: Timestamp,
+        emit: &mut Emit<'_>,
+    ) -> Result<(), SinkError> {
+        if !self.first(connection, direction) {
+            return Ok(());
+        }
+        self.cut += 1;
+        let offset = self.most;
+        emit(
+            connection,
+            &Event::Cut {
+                direction,
+                offset,
+                time,
+            },
+        )
     }
 
     /// Whether this direction is cut for the first time.

@@ -219,7 +219,9 @@ impl<'c> Run<'c> {
         let mut totals = self.totals(live);
         let Self { config, ends, .. } = self;
         let mut mail = MailTotals::default();
-        for sinks in ends.into_sinks() {
+        for stages in ends.into_stages() {
+            totals.cut = totals.cut.map(|(streams, most)| (streams + stages.cut(), most));
+            let sinks = stages.sinks;
             if let Some(files) = &sinks.files {
                 let (made, _) = totals.files.get_or_insert((0, files.folder()));
                 *made += files.made();
@@ -399,6 +401,7 @@ impl<'c> Run<'c> {
             flow: self.flow.stats(),
             unread: self.decoder.unread(),
             live,
+            cut: self.config.max_bytes.map(|most| (0, most)),
             files: None,
             mail: None,
             time: self.begun.elapsed(),

@@ -5,7 +5,7 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use common::files::{Frame, PcapStyle, pcap};
-use common::packets::Talk;
+use common::packets::{ACK, Talk};
 use common::{flowdump, run};
 
 fn capture(name: &str) -> PathBuf {
@@ -129,6 +129,53 @@ fn streams_are_cut_after_max_bytes_and_it_is_said() {
     for ((name, whole), (cut_name, cut)) in whole.iter().zip(&cut) {
         assert_eq!((name, &whole[..10]), (cut_name, &cut[..]));
     }
+}
+
+#[test]
+fn a_gap_is_cut_after_max_bytes_too_and_the_totals_name_the_cut() {
+    let mut talk = Talk::default();
+    talk.handshake().server(&[b'x'; 50]);
+    talk.server(&[b'y'; 5000]).lost();
+    talk.server(b"behind").send(0, ACK, b"").close();
+    let frames: Vec<_> = talk
+        .segments
+        .iter()
+        .map(|tcp| Frame::new(tcp.time, tcp.frame()))
+        .collect();
+    let style = PcapStyle {
+        big_endian: false,
+        nanoseconds: false,
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let (path, output) = (folder.path().join("gap.pcap"), folder.path().join("out"));
+    std::fs::write(&path, pcap(&frames, style)).unwrap();
+    let ran = run(flowdump()
+        .args(["-b", "100", "-o"])
+        .arg(&output)
+        .arg("-r")
+        .arg(&path))
+    .ok();
+    assert!(
+        ran.stderr.contains("1 stream cut at 100 bytes (-b)"),
+        "{}",
+        ran.stderr
+    );
+    let mut files = Vec::new();
+    collect(&output, &output, &mut files);
+    files.retain(|(name, _)| !name.ends_with(".jsonl"));
+    let cut = [&[b'x'; 50][..], &[0; 50]].concat();
+    assert_eq!(files.iter().map(|(_, bytes)| bytes).collect::<Vec<_>>(), [&cut]);
+    let shown = run(flowdump()
+        .args(["-C", "--color", "never", "-b", "100", "-r"])
+        .arg(&path))
+    .ok();
+    assert_eq!(
+        shown.text(),
+        format!(
+            "{} [unfinished]\n[50 bytes missing]\n[cut here, after 100 bytes]\n",
+            "x".repeat(50)
+        )
+    );
 }
 
 #[test]

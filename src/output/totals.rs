@@ -25,6 +25,8 @@ pub struct Totals {
     pub unread: UnreadCounts,
     /// What the live source counted.
     pub live: Option<LiveStats>,
+    /// Streams cut by `--max-bytes`, and where.
+    pub cut: Option<(u64, u64)>,
     /// Files made, and where.
     pub files: Option<(u64, PathBuf)>,
     /// Mail sessions, where mail was looked for.
@@ -121,6 +123,12 @@ impl fmt::Display for Totals {
                 }),
             ]),
         )?;
+        if let Some((streams, most)) = self.cut.filter(|(streams, _)| *streams > 0) {
+            line(
+                "",
+                format!("{} cut at {} (-b)", count(streams, "stream"), count(most, "byte")),
+            )?;
+        }
         line(
             "to keep memory bounded: ",
             join([

@@ -16,7 +16,7 @@ use crate::watch::Watchers;
 pub(super) struct Stages {
     watchers: Watchers,
     limit: Option<Limit>,
-    sinks: Sinks,
+    pub(super) sinks: Sinks,
 }
 
 impl Stages {
@@ -26,6 +26,11 @@ impl Stages {
             limit: config.max_bytes.map(Limit::new),
             sinks,
         }
+    }
+
+    /// Streams that the limit cut.
+    pub(super) fn cut(&self) -> u64 {
+        self.limit.as_ref().map_or(0, Limit::cut)
     }
 }
 
@@ -85,14 +90,13 @@ impl Ends {
         ends.map_err(|error| RunError::System("a thread to write on", error))
     }
 
-    /// All sinks, once the run is over.
-    pub(super) fn into_sinks(self) -> Vec<Sinks> {
-        let stages = match self {
+    /// All of them, once the run is over.
+    pub(super) fn into_stages(self) -> Vec<Stages> {
+        match self {
             Self::Here(stages) => vec![*stages],
             Self::There(relay) => (*relay).into_sink().into_iter().collect(),
             Self::Shared(crew) => crew.into_sinks(),
-        };
-        stages.into_iter().map(|stages| stages.sinks).collect()
+        }
     }
 
     fn sink(&mut self) -> &mut dyn Sink {
