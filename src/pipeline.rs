@@ -198,21 +198,21 @@ impl<'c> Run<'c> {
         live: impl Fn(&S) -> Option<crate::capture::LiveStats>,
     ) -> Result<bool, RunError> {
         self.writer = self.writer.map(|writer| writer.nanoseconds(source.nanoseconds()));
-        let outcome = self.read(&mut source, &live).and_then(|()| self.finish());
+        let outcome = match self.read(&mut source, &live) {
+            Err(RunError::Sink(error)) => {
+                // Files and archives are whole nevertheless.
+                let _ = self.ends.finish();
+                Err(error.into())
+            }
+            // What can still be kept is kept; the first error is the one to tell.
+            read => read.and(self.finish()),
+        };
         self.bar.finish_and_clear();
         self.warnings(&mut source);
         let outcome = match outcome {
             // Whoever read our output has what they wanted.
-            Err(RunError::Sink(SinkError::Closed)) => {
-                // Files and archives are whole nevertheless.
-                let _ = self.ends.finish();
-                return Ok(true);
-            }
-            Err(error) => {
-                // What can still be kept is kept; the first error is the one to tell.
-                let _ = self.ends.finish();
-                Err(error)
-            }
+            Err(RunError::Sink(SinkError::Closed)) => return Ok(true),
+            Err(error) => Err(error),
             Ok(()) => Ok(!self.failed),
         };
         let live = live(&source);
@@ -296,7 +296,7 @@ impl<'c> Run<'c> {
     fn packet(&mut self, packet: &Packet<'_>) -> Result<(), RunError> {
         self.packets += 1;
         self.packet_bytes += packet.captured.len() as u64;
-        if !self.filter.matches(packet)? {
+        if !self.filter.matches(packet) {
             return Ok(());
         }
         self.matched += 1;
@@ -335,13 +335,14 @@ impl<'c> Run<'c> {
 
     fn finish(&mut self) -> Result<(), RunError> {
         // Nothing more comes: what waits for time to pass is shown, in the order in which it would have been.
-        self.ends.tick(Timestamp::from_nanos(i64::MAX))?;
         let ends = &mut self.ends;
-        self.flow
-            .finish(&mut |connection, event| ends.event(connection, event))?;
-        self.ends.finish()?;
+        let told = ends.tick(Timestamp::from_nanos(i64::MAX)).and_then(|()| {
+            self.flow
+                .finish(&mut |connection, event| ends.event(connection, event))
+        });
+        told.and(self.ends.finish())?;
         self.writer.take().map_or(Ok(()), PacketWriter::finish)?;
-        Ok(())
+        Ok(self.filter.verdict()?)
     }
 
     /// A live capture goes on where packets can't be written, and says so once a minute.
@@ -366,6 +367,7 @@ impl<'c> Run<'c> {
 
     fn warnings<S: Source>(&mut self, source: &mut S) {
         let mut warnings = source.take_warnings();
+        warnings.extend(self.filter.take_warnings());
         // The sinks' warnings repeat on purpose.
         for warning in self.ends.take_warnings() {
             self.bar.suspend(|| tell(&warning));

@@ -13,14 +13,23 @@ const LONGEST: usize = 1 << 20;
 
 struct Program {
     link_type: LinkType,
-    bpf: BpfProgram,
+    /// None: libpcap has no such program for this link type.
+    bpf: Option<Bpf>,
+}
+
+struct Bpf {
+    program: BpfProgram,
     loads_length: bool,
 }
 
 /// A filter expression, ready for every link type that comes.
 pub struct Filter {
     expression: String,
+    /// One for each link type that is known to be in the capture.
     programs: Vec<Program>,
+    /// Why the first link type has none, among those that have none.
+    refused: Option<CaptureError>,
+    warnings: Vec<String>,
     scratch: Vec<u8>,
 }
 
@@ -37,50 +46,45 @@ impl Filter {
     /// that a mistake shows at once). An empty expression lets everything pass.
     ///
     /// # Errors
-    /// [`CaptureError::Filter`] with libpcap's reason.
+    /// [`CaptureError::Filter`] with libpcap's reason, if it means nothing for any of them.
     pub fn compile(expression: &str, link_types: &[LinkType]) -> Result<Self, CaptureError> {
         let mut filter = Self {
             expression: expression.trim().to_owned(),
             programs: Vec::new(),
+            refused: None,
+            warnings: Vec::new(),
             scratch: Vec::new(),
         };
-        let fallback = [LinkType::ETHERNET];
         if !filter.expression.is_empty() {
-            for link_type in if link_types.is_empty() {
-                &fallback
-            } else {
-                link_types
-            } {
-                filter.program(*link_type)?;
+            if link_types.is_empty() {
+                filter.bpf(LinkType::ETHERNET)?;
             }
+            for link_type in link_types {
+                filter.add(*link_type);
+            }
+            filter.verdict()?;
         }
         Ok(filter)
     }
 
-    /// Whether a packet passes.
-    ///
-    /// # Errors
-    /// [`CaptureError::Filter`]: the expression means nothing for the packet's link type.
-    pub fn matches(&mut self, packet: &Packet<'_>) -> Result<bool, CaptureError> {
+    /// Whether a packet passes. None passes of a link type for which the expression means nothing.
+    pub fn matches(&mut self, packet: &Packet<'_>) -> bool {
         if self.expression.is_empty() {
-            return Ok(true);
+            return true;
         }
-        let index = match self
+        let index = self
             .programs
             .iter()
             .position(|program| program.link_type == packet.link_type)
-        {
-            Some(index) => index,
-            None => self.program(packet.link_type)?,
-        };
-        let Some(program) = self.programs.get(index) else {
-            return Ok(false);
+            .unwrap_or_else(|| self.add(packet.link_type));
+        let Some(bpf) = self.programs.get(index).and_then(|program| program.bpf.as_ref()) else {
+            return false;
         };
         let family = localised(packet);
         // libpcap's binding takes the captured length for the length on the wire.
-        let cut = program.loads_length && packet.captured.len() < packet.wire_len as usize;
+        let cut = bpf.loads_length && packet.captured.len() < packet.wire_len as usize;
         if family.is_none() && !cut {
-            return Ok(program.bpf.filter(packet.captured));
+            return bpf.program.filter(packet.captured);
         }
         self.scratch.clear();
         self.scratch.extend_from_slice(packet.captured);
@@ -91,38 +95,57 @@ impl Filter {
             let wire_len = (packet.wire_len as usize).min(LONGEST);
             self.scratch.resize(wire_len.max(packet.captured.len()), 0);
         }
-        Ok(program.bpf.filter(&self.scratch))
+        bpf.program.filter(&self.scratch)
     }
 
-    fn program(&mut self, link_type: LinkType) -> Result<usize, CaptureError> {
-        let error = |reason: String| CaptureError::Filter {
-            expression: self.expression.clone(),
-            reason,
+    /// Sentences on link types of which no packet passes, each told once.
+    pub fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
+    }
+
+    /// # Errors
+    /// [`CaptureError::Filter`]: the expression means nothing for any link type that came.
+    pub fn verdict(&mut self) -> Result<(), CaptureError> {
+        let useless = self.programs.iter().all(|program| program.bpf.is_none());
+        self.refused.take_if(|_| useless).map_or(Ok(()), Err)
+    }
+
+    /// Takes a link type up, with or without a program.
+    #[cold]
+    fn add(&mut self, link_type: LinkType) -> usize {
+        let bpf = match self.bpf(link_type) {
+            Ok(bpf) => Some(bpf),
+            Err(error) => {
+                let name = Linktype(dlt_of(link_type)).get_name();
+                let name = name.map_or_else(|_| String::new(), |name| format!(" ({name})"));
+                self.warnings
+                    .push(format!("no packet of link type {}{name} passes: {error}", link_type.0));
+                self.refused.get_or_insert(error);
+                None
+            }
         };
-        let dlt = dlt_of(link_type);
-        let bpf = Capture::dead(Linktype(dlt))
+        self.programs.push(Program { link_type, bpf });
+        self.programs.len() - 1
+    }
+
+    fn bpf(&self, link_type: LinkType) -> Result<Bpf, CaptureError> {
+        let program = Capture::dead(Linktype(dlt_of(link_type)))
             .and_then(|dead| dead.compile(&self.expression, true))
-            .map_err(|reason| {
-                let reason = match reason {
+            .map_err(|error| CaptureError::Filter {
+                expression: self.expression.clone(),
+                reason: match error {
                     pcap::Error::PcapError(text) => text,
                     other => other.to_string(),
-                };
-                error(if link_type == LinkType::ETHERNET {
-                    reason
-                } else {
-                    format!("{reason} (for link type {})", link_type.0)
-                })
+                },
             })?;
-        let loads_length = bpf
+        let loads_length = program
             .get_instructions()
             .iter()
             .any(|instruction| LOADS_LENGTH.contains(&opcode(instruction)));
-        self.programs.push(Program {
-            link_type,
-            bpf,
+        Ok(Bpf {
+            program,
             loads_length,
-        });
-        Ok(self.programs.len() - 1)
+        })
     }
 }
 
@@ -203,8 +226,8 @@ mod tests {
     #[test]
     fn the_length_is_the_length_on_the_wire() {
         let mut filter = Filter::compile("greater 1000", &[LinkType::ETHERNET]).unwrap();
-        assert!(filter.matches(&packet(&[0; 60], 1500)).unwrap());
-        assert!(!filter.matches(&packet(&[0; 60], 60)).unwrap());
+        assert!(filter.matches(&packet(&[0; 60], 1500)));
+        assert!(!filter.matches(&packet(&[0; 60], 60)));
     }
 
     #[test]
@@ -217,7 +240,6 @@ mod tests {
                     link_type: LinkType::NULL,
                     ..packet(&captured, 52)
                 })
-                .unwrap()
         };
         assert!(of([30, 0, 0, 0]), "macOS");
         assert!(of([0, 0, 0, 28]), "FreeBSD on a big-endian machine");
@@ -227,6 +249,35 @@ mod tests {
     #[test]
     fn nothing_typed_lets_everything_pass() {
         let mut filter = Filter::compile("  ", &[]).unwrap();
-        assert!(filter.matches(&packet(&[], 0)).unwrap());
+        assert!(filter.matches(&packet(&[], 0)));
+    }
+
+    #[test]
+    fn of_a_link_type_that_cannot_be_filtered_no_packet_passes_and_it_is_said_once() {
+        let netlink = LinkType(253);
+        let mut filter = Filter::compile("port 25", &[LinkType::ETHERNET]).unwrap();
+        for _ in 0..2 {
+            assert!(!filter.matches(&Packet {
+                link_type: netlink,
+                ..packet(&[0; 60], 60)
+            }));
+        }
+        let warnings = filter.take_warnings();
+        assert_eq!(warnings.len(), 1);
+        assert!(warnings[0].contains("link type 253 (NETLINK)"), "{warnings:?}");
+        filter.verdict().unwrap();
+        Filter::compile("port 25", &[LinkType::ETHERNET, netlink]).unwrap();
+        Filter::compile("port 25", &[netlink]).unwrap_err();
+    }
+
+    #[test]
+    fn an_expression_for_no_link_type_that_came_is_wrong_in_the_end() {
+        let mut filter = Filter::compile("port 25", &[]).unwrap();
+        filter.verdict().unwrap();
+        filter.matches(&Packet {
+            link_type: LinkType(253),
+            ..packet(&[0; 60], 60)
+        });
+        assert!(matches!(filter.verdict(), Err(CaptureError::Filter { .. })));
     }
 }

@@ -134,3 +134,40 @@ fn section(frames: &[Frame], big: bool) -> Vec<u8> {
     }
     file
 }
+
+/// A block of a pcapng file.
+#[derive(Debug, Clone, Copy)]
+pub enum Block<'a> {
+    /// An interface of this link type, its times in microseconds.
+    Interface(u16),
+    /// A packet: the number of its interface, microseconds, bytes.
+    Packet(u32, u64, &'a [u8]),
+}
+
+/// A pcapng file of these blocks, little-endian.
+pub fn pcapng_of(blocks: &[Block<'_>]) -> Vec<u8> {
+    let mut file = Vec::new();
+    let mut put = |kind: u32, words: &[u32], bytes: &[u8]| {
+        let padded = bytes.len().next_multiple_of(4);
+        let total = u32::try_from(12 + words.len() * 4 + padded).expect("a small block");
+        let end = file.len() + total as usize;
+        for word in [kind, total].iter().chain(words) {
+            file.extend(word.to_le_bytes());
+        }
+        file.extend(bytes);
+        file.resize(end - 4, 0);
+        file.extend(total.to_le_bytes());
+    };
+    put(0x0a0d_0d0a, &[0x1a2b_3c4d, 1, u32::MAX, u32::MAX], b"");
+    for block in blocks {
+        match *block {
+            Block::Interface(link_type) => put(1, &[link_type.into(), 0], b""),
+            Block::Packet(interface, micros, bytes) => {
+                let len = u32::try_from(bytes.len()).expect("a small packet");
+                let (high, low) = ((micros >> 32) as u32, micros as u32);
+                put(6, &[interface, high, low, len, len], bytes);
+            }
+        }
+    }
+    file
+}

@@ -1,0 +1,119 @@
+//! What packets may come from and how: interfaces of several kinds side by side, pipes that pause, files in whatever
+//! order. And what is left of a run that ends in an error.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::files::{Block, pcapng_of};
+use common::packets::{START, Talk};
+use common::{flowdump, listing, run};
+
+const RAW: u16 = 101;
+const NETLINK: u16 = 253;
+const SLL2: u16 = 276;
+
+/// When packet `number` was captured, in microseconds.
+fn time(number: usize) -> u64 {
+    START as u64 * 1_000_000 + number as u64
+}
+
+/// A session of three lines, as raw IP packets.
+fn talk() -> Vec<Vec<u8>> {
+    let mut talk = Talk::default();
+    talk.handshake()
+        .server(b"220 mx\r\n")
+        .client(b"NOOP\r\n")
+        .server(b"250 ok\r\n")
+        .close();
+    talk.segments.iter().map(|tcp| tcp.ip(None)).collect()
+}
+
+/// What it says.
+const SAID: &str = "220 mx\nNOOP\n250 ok\n";
+
+fn packets(packets: &[Vec<u8>], interface: u32) -> impl Iterator<Item = Block<'_>> {
+    packets
+        .iter()
+        .enumerate()
+        .map(move |(number, packet)| Block::Packet(interface, time(number), packet))
+}
+
+fn write(folder: &Path, name: &str, bytes: &[u8]) -> std::path::PathBuf {
+    let path = folder.join(name);
+    fs::write(&path, bytes).expect("a file in a temporary folder can be written");
+    path
+}
+
+#[test]
+fn packets_of_a_kind_that_cannot_be_filtered_do_not_match_and_the_others_do() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let talk = talk();
+    let (first, second) = talk.split_at(5);
+    let netlink = [Block::Interface(NETLINK), Block::Packet(1, time(5), &[0; 40])];
+    let ahead: Vec<_> = [Block::Interface(RAW)]
+        .into_iter()
+        .chain(netlink)
+        .chain(packets(&talk, 0))
+        .collect();
+    let between: Vec<_> = [Block::Interface(RAW)]
+        .into_iter()
+        .chain(packets(first, 0))
+        .chain(netlink)
+        .chain(packets(second, 0))
+        .collect();
+    for (name, blocks) in [("ahead", ahead), ("between", between)] {
+        let path = write(folder.path(), name, &pcapng_of(&blocks));
+        let ran = run(flowdump()
+            .args(["-C", "--color", "never", "-r"])
+            .arg(&path)
+            .arg("port 25"))
+        .ok();
+        assert_eq!(ran.text(), SAID, "{name}");
+        assert_eq!(
+            ran.stderr.matches("warning").count(),
+            1,
+            "once: {}",
+            ran.stderr
+        );
+        assert!(ran.stderr.contains("253 (NETLINK)"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("9 matched the filter"), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_filter_that_fits_nothing_in_the_capture_is_wrong_usage() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let blocks = [Block::Interface(NETLINK), Block::Packet(0, time(0), &[0; 40])];
+    let path = write(folder.path(), "netlink", &pcapng_of(&blocks));
+    let ran = run(flowdump().args(["-c", "-r"]).arg(&path).arg("port 25"));
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+    assert!(ran.stderr.contains("port 25"), "{}", ran.stderr);
+}
+
+#[test]
+fn an_error_leaves_what_was_good_before_it_in_the_files_and_their_index() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let talk = talk();
+    // No FIN: the connection is open when the second link type comes, which -w refuses.
+    let blocks: Vec<_> = [Block::Interface(RAW), Block::Interface(SLL2)]
+        .into_iter()
+        .chain(packets(&talk[..6], 0))
+        .chain([Block::Packet(1, time(6), &[0; 60])])
+        .collect();
+    let path = write(folder.path(), "two.pcapng", &pcapng_of(&blocks));
+    let output = folder.path().join("out");
+    let ran = run(flowdump()
+        .arg("-w")
+        .arg(folder.path().join("written.pcap"))
+        .arg("-o")
+        .arg(&output)
+        .arg("-r")
+        .arg(&path));
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    assert!(ran.stderr.contains("one link type"), "{}", ran.stderr);
+    assert_eq!(listing(&output).len(), 3, "two streams and the index");
+    let index = fs::read_to_string(output.join("flows.jsonl")).expect("an index");
+    assert_eq!(index.lines().count(), 1, "the open connection: {index}");
+}
