@@ -274,7 +274,7 @@ impl<'c> Run<'c> {
                     };
                     self.bar.suspend(|| tell(&totals.to_string()));
                 }
-                let is_live = matches!(self.config.input, Input::Live(_));
+                let is_live = self.is_live();
                 if is_live
                     && self
                         .config
@@ -291,6 +291,10 @@ impl<'c> Run<'c> {
                 }
             }
         }
+    }
+
+    fn is_live(&self) -> bool {
+        matches!(self.config.input, Input::Live(_))
     }
 
     fn packet(&mut self, packet: &Packet<'_>) -> Result<(), RunError> {
@@ -321,9 +325,12 @@ impl<'c> Run<'c> {
 
     fn idle(&mut self, now: Timestamp) -> Result<(), RunError> {
         let settled = now - SETTLED;
-        let ends = &mut self.ends;
-        self.flow
-            .tick(settled, &mut |connection, event| ends.event(connection, event))?;
+        // What a pipe's writer takes its time to say is not missing, however long that is.
+        if self.is_live() {
+            let ends = &mut self.ends;
+            self.flow
+                .tick(settled, &mut |connection, event| ends.event(connection, event))?;
+        }
         self.ends.tick(settled)?;
         self.ends.flush()?;
         if let Some(writer) = &mut self.writer {

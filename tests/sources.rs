@@ -4,11 +4,15 @@
 mod common;
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
 
 use common::files::{Block, pcapng_of};
-use common::packets::{START, Talk};
-use common::{flowdump, listing, run};
+use common::packets::{ACK, START, Talk};
+use common::{Ran, flowdump, listing, run};
 
 const RAW: u16 = 101;
 const NETLINK: u16 = 253;
@@ -44,6 +48,31 @@ fn write(folder: &Path, name: &str, bytes: &[u8]) -> std::path::PathBuf {
     let path = folder.join(name);
     fs::write(&path, bytes).expect("a file in a temporary folder can be written");
     path
+}
+
+/// Runs it on a pipe into which these pieces come, with a pause between them.
+fn run_on_pipe(command: &mut Command, pieces: &[&[u8]], pause: Duration) -> Ran {
+    let mut child = command
+        .args(["-r", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("flowdump runs");
+    let mut stdin = child.stdin.take().expect("standard input is a pipe");
+    for (number, piece) in pieces.iter().enumerate() {
+        if number > 0 {
+            sleep(pause);
+        }
+        stdin.write_all(piece).expect("flowdump reads");
+    }
+    drop(stdin);
+    let output = child.wait_with_output().expect("flowdump ends");
+    Ran {
+        code: output.status.code(),
+        stdout: output.stdout,
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
 }
 
 #[test]
@@ -116,4 +145,24 @@ fn an_error_leaves_what_was_good_before_it_in_the_files_and_their_index() {
     assert_eq!(listing(&output).len(), 3, "two streams and the index");
     let index = fs::read_to_string(output.join("flows.jsonl")).expect("an index");
     assert_eq!(index.lines().count(), 1, "the open connection: {index}");
+}
+
+#[test]
+fn a_pause_in_a_pipe_makes_no_gap() {
+    let mut talk = Talk::default();
+    talk.handshake().server(b"220 one\r\n").server(b"220 two\r\n");
+    // The acknowledgement was captured before what it acknowledges, as happens with several processors.
+    let late = talk.segments.pop().expect("just sent");
+    talk.server(b"220 three\r\n").send(0, ACK, b"");
+    talk.segments.push(late);
+    talk.close();
+    let talk: Vec<_> = talk.segments.iter().map(|tcp| tcp.ip(None)).collect();
+    let blocks: Vec<_> = [Block::Interface(RAW)].into_iter().chain(packets(&talk, 0)).collect();
+    let (whole, before) = (pcapng_of(&blocks), pcapng_of(&blocks[..7]));
+    let (before, behind) = whole.split_at(before.len());
+    let pause = Duration::from_millis(400);
+    let mut command = flowdump();
+    command.args(["-C", "--color", "never"]);
+    let ran = run_on_pipe(&mut command, &[before, behind], pause).ok();
+    assert_eq!(ran.text(), "220 one\n220 two\n220 three\n", "{}", ran.stderr);
 }

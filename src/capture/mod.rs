@@ -61,7 +61,7 @@ pub struct Packet<'a> {
 pub enum Next<'a> {
     /// A packet.
     Packet(Packet<'a>),
-    /// A live source with nothing to give just now. Lines waiting for their end may be shown.
+    /// A live source or a pipe with nothing to give just now. Lines waiting for their end may be shown.
     Idle(Timestamp),
     /// No more packets will come.
     End,
