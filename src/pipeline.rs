@@ -12,7 +12,6 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::capture::{
     CaptureError, FileSource, Filter, LinkType, LiveSource, Next, Packet, PacketWriter, Source, WriteError,
-    WriteOptions,
 };
 use crate::config::{Config, Input};
 use crate::decode::Decoder;
@@ -152,12 +151,10 @@ impl<'c> Run<'c> {
         }
         let made = Made::new(config, &lasting)?;
         let writer = match &config.write {
-            Some((path, options)) => Some(packet_writer(
-                path,
-                link_type.unwrap_or(LinkType::ETHERNET),
-                snaplen,
-                *options,
-            )?),
+            Some((path, options)) => {
+                let link_type = link_type.unwrap_or(LinkType::ETHERNET);
+                Some(PacketWriter::create(path, link_type, snaplen, *options)?)
+            }
             None => None,
         };
         if live.is_some() {
@@ -211,7 +208,7 @@ impl<'c> Run<'c> {
         self.warnings(&mut source);
         let outcome = match outcome {
             // Whoever read our output has what they wanted.
-            Err(RunError::Sink(SinkError::Closed)) => return Ok(true),
+            Err(RunError::Sink(SinkError::Closed) | RunError::Write(WriteError::Closed)) => return Ok(true),
             Err(error) => Err(error),
             Ok(()) => Ok(!self.failed),
         };
@@ -333,7 +330,9 @@ impl<'c> Run<'c> {
         }
         self.ends.tick(settled)?;
         self.ends.flush()?;
-        if let Some(writer) = &mut self.writer {
+        // Of a pipe the first packet has yet to say what the file will hold.
+        let known = self.is_live() || self.matched > 0;
+        if let Some(writer) = self.writer.as_mut().filter(|_| known) {
             let written = writer.tick(now);
             self.written(written)?;
         }
@@ -417,15 +416,6 @@ impl<'c> Run<'c> {
             under_way: false,
         }
     }
-}
-
-fn packet_writer(
-    path: &Path,
-    link_type: LinkType,
-    snaplen: u32,
-    options: WriteOptions,
-) -> Result<PacketWriter, WriteError> {
-    PacketWriter::create(path, link_type, snaplen, options)
 }
 
 /// The folder that a file and its successors are in; none for stdout.

@@ -12,11 +12,10 @@ use std::time::Duration;
 
 use common::files::{Block, pcapng_of};
 use common::packets::{ACK, START, Talk};
-use common::{Ran, flowdump, listing, run};
+use common::{Ran, capture, flowdump, listing, run};
 
 const RAW: u16 = 101;
 const NETLINK: u16 = 253;
-const SLL2: u16 = 276;
 
 /// When packet `number` was captured, in microseconds.
 fn time(number: usize) -> u64 {
@@ -126,7 +125,7 @@ fn an_error_leaves_what_was_good_before_it_in_the_files_and_their_index() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let talk = talk();
     // No FIN: the connection is open when the second link type comes, which -w refuses.
-    let blocks: Vec<_> = [Block::Interface(RAW), Block::Interface(SLL2)]
+    let blocks: Vec<_> = [Block::Interface(RAW), Block::Interface(1)]
         .into_iter()
         .chain(packets(&talk[..6], 0))
         .chain([Block::Packet(1, time(6), &[0; 60])])
@@ -165,4 +164,73 @@ fn a_pause_in_a_pipe_makes_no_gap() {
     command.args(["-C", "--color", "never"]);
     let ran = run_on_pipe(&mut command, &[before, behind], pause).ok();
     assert_eq!(ran.text(), "220 one\n220 two\n220 three\n", "{}", ran.stderr);
+}
+
+#[test]
+fn written_packets_are_of_the_kind_that_came_first() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let written = folder.path().join("written.pcap");
+    let talk = talk();
+    let blocks: Vec<_> = [Block::Interface(1), Block::Interface(RAW)]
+        .into_iter()
+        .chain(packets(&talk, 1))
+        .collect();
+    let read_pipe = |pieces: &[&[u8]]| {
+        let mut command = flowdump();
+        command.arg("-C").arg("-w").arg(&written);
+        run_on_pipe(&mut command, pieces, Duration::from_millis(250)).ok()
+    };
+    let (whole, header) = (pcapng_of(&blocks), pcapng_of(&[]).len());
+    let (start, rest) = whole.split_at(header);
+    read_pipe(&[start, rest]);
+    let read = run(flowdump().args(["-C", "--color", "never", "-r"]).arg(&written)).ok();
+    assert_eq!(read.text(), SAID);
+    // Nothing came: a capture nevertheless.
+    read_pipe(&[start]);
+    assert_eq!(fs::read(&written).expect("the file is there").len(), 24);
+    run(flowdump().arg("-C").arg("-r").arg(&written)).ok();
+}
+
+#[test]
+fn packets_into_a_pipe_that_is_closed_end_quietly() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut child = flowdump()
+        .args(["-q", "-w", "-", "-o"])
+        .arg(folder.path())
+        .arg("-r")
+        .arg(capture("demo.pcap"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("flowdump runs");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("flowdump ends");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn a_time_beyond_ours_is_an_error_with_its_place_after_all_before_it_was_shown() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let talk = talk();
+    let year_2300 = 10_413_792_000_000_000;
+    let before: Vec<_> = [Block::Interface(RAW)]
+        .into_iter()
+        .chain(packets(&talk[..6], 0))
+        .collect();
+    let at = pcapng_of(&before).len();
+    let blocks: Vec<_> = before
+        .into_iter()
+        .chain([Block::Packet(0, year_2300, &talk[6])])
+        .collect();
+    let path = write(folder.path(), "late.pcapng", &pcapng_of(&blocks));
+    let ran = run(flowdump().args(["-C", "--color", "never", "-r"]).arg(&path));
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    assert_eq!(ran.text(), SAID);
+    let place = format!("late.pcapng: at byte {at}: ");
+    assert!(
+        ran.stderr.contains(&place) && ran.stderr.contains("2262"),
+        "{}",
+        ran.stderr
+    );
 }

@@ -24,6 +24,9 @@ const MOST_HELD: usize = 4 << 20;
 /// What a packet waits for at the most, by the time of those that follow.
 const HELD_FOR: Duration = Duration::from_millis(500);
 
+/// As errors name it.
+const STANDARD_OUTPUT: &str = "standard output";
+
 /// When to begin a new file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct WriteOptions {
@@ -61,6 +64,21 @@ pub enum WriteError {
         /// What came.
         second: LinkType,
     },
+    /// The format's seconds are 32 bits, unsigned.
+    #[error(
+        "{}: a pcap file holds times from 1970 to 2106, and a packet of another came ({seconds} seconds after 1970 \
+         began)",
+        path.display()
+    )]
+    Time {
+        /// The file.
+        path: PathBuf,
+        /// Of the packet.
+        seconds: i64,
+    },
+    /// Whoever read standard output has gone.
+    #[error("standard output is closed")]
+    Closed,
     /// Only files have names that can be counted on.
     #[error("standard output can't be written in several files")]
     Rotation,
@@ -100,7 +118,7 @@ impl std::fmt::Debug for PacketWriter {
 
 impl PacketWriter {
     /// Makes the first file, anew if it exists, readable by owner and group: it holds mail. `-` is stdout.
-    /// Times are written in microseconds, as tcpdump does unasked: see [`nanoseconds`](Self::nanoseconds).
+    /// The first packet says which link type the files hold; `link_type` is what one without packets says. Times are written in microseconds, as tcpdump does unasked: see [`nanoseconds`](Self::nanoseconds).
     ///
     /// # Errors
     /// [`WriteError::Io`], [`WriteError::Rotation`].
@@ -115,7 +133,7 @@ impl PacketWriter {
             return Err(WriteError::Rotation);
         }
         let first = if standard_output {
-            path.to_owned()
+            PathBuf::from(STANDARD_OUTPUT)
         } else {
             name(path, 0, &options)
         };
@@ -156,6 +174,13 @@ impl PacketWriter {
     /// # Errors
     /// [`WriteError`].
     pub fn write(&mut self, packet: &Packet<'_>) -> Result<(), WriteError> {
+        let seconds = u32::try_from(packet.time.seconds()).map_err(|_| WriteError::Time {
+            path: self.path.clone(),
+            seconds: packet.time.seconds(),
+        })?;
+        if self.size == 0 && self.number == 0 {
+            self.link_type = packet.link_type;
+        }
         if packet.link_type != self.link_type {
             return Err(WriteError::SecondLinkType {
                 path: self.path.clone(),
@@ -172,9 +197,8 @@ impl PacketWriter {
         self.write_header();
         let captured = u32::try_from(packet.captured.len()).unwrap_or(u32::MAX);
         let unit = if self.nanoseconds { 1 } else { 1000 };
-        // The format's seconds are 32 bits, unsigned: they end in 2106.
         for number in [
-            packet.time.seconds() as u32,
+            seconds,
             packet.time.subsec_nanos() / unit,
             captured,
             packet.wire_len.max(captured),
@@ -191,7 +215,7 @@ impl PacketWriter {
         Ok(())
     }
 
-    /// Brings everything into the file. To be called several times a second while nothing comes.
+    /// Brings everything into the file, its header too. To be called several times a second while nothing comes.
     ///
     /// # Errors
     /// [`WriteError::Io`]; nothing is lost, it is tried again with the next call.
@@ -275,9 +299,13 @@ impl PacketWriter {
         // Standard output has a buffer of its own.
         result
             .and_then(|()| self.out.flush())
-            .map_err(|source| WriteError::Io {
-                path: self.path.clone(),
-                source,
+            .map_err(|source| {
+                let path = self.path.clone();
+                if source.kind() == io::ErrorKind::BrokenPipe && path.as_os_str() == STANDARD_OUTPUT {
+                    WriteError::Closed
+                } else {
+                    WriteError::Io { path, source }
+                }
             })
     }
 }

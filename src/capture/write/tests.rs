@@ -139,8 +139,32 @@ fn a_second_link_type_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("w");
     let mut writer = PacketWriter::create(&path, LinkType::RAW, 100, WriteOptions::default()).unwrap();
-    let error = writer.write(&packet(0, &[1])).unwrap_err();
+    writer.write(&packet(0, &[1])).unwrap();
+    let raw = Packet {
+        link_type: LinkType::RAW,
+        ..packet(0, &[1])
+    };
+    let error = writer.write(&raw).unwrap_err();
     assert!(error.to_string().contains("one link type"), "{error}");
+    drop(writer);
+    assert_eq!(read(&path).len(), 1, "the first packet says which");
+}
+
+#[test]
+fn a_time_that_the_format_cannot_hold_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w");
+    let mut writer = PacketWriter::create(&path, LinkType::ETHERNET, 100, WriteOptions::default()).unwrap();
+    for seconds in [1 << 32, -1] {
+        let packet = Packet {
+            time: Timestamp::from_nanos(seconds * 1_000_000_000),
+            ..packet(0, &[1])
+        };
+        let error = writer.write(&packet).unwrap_err();
+        assert!(error.to_string().contains("2106"), "{error}");
+    }
+    drop(writer);
+    assert_eq!(read(&path), []);
 }
 
 #[test]
