@@ -66,7 +66,7 @@ pub fn run(config: &Config) -> Result<bool, RunError> {
     let signals = Signals::install().map_err(|error| RunError::System("signals", error))?;
     match &config.input {
         Input::Files(paths) => {
-            let source = FileSource::open(paths)?;
+            let source = FileSource::open_until(paths, signals.stop.clone())?;
             let filter = Filter::compile(&config.filter, source.link_types())?;
             let link_type = source.link_types().first().copied();
             let lasting = source.lasting();

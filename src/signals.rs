@@ -1,6 +1,6 @@
 //! Signals as flags that the run looks at when it can.
 //!
-//! Only a live run asks for them: reading a file, Ctrl-C does what it does to every program.
+//! A live capture ends well on one, a file before its end; waiting for a pipe ends, too.
 
 use std::io;
 use std::sync::Arc;

@@ -8,11 +8,13 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use common::files::{Block, pcapng_of};
+use common::files::{Block, Frame, PcapStyle, pcap, pcapng, pcapng_of};
 use common::packets::{ACK, START, Talk};
-use common::{Ran, capture, flowdump, listing, run};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use common::{Ran, capture, console, flowdump, listing, run};
 
 const RAW: u16 = 101;
 const NETLINK: u16 = 253;
@@ -233,4 +235,91 @@ fn a_time_beyond_ours_is_an_error_with_its_place_after_all_before_it_was_shown()
         "{}",
         ran.stderr
     );
+}
+
+#[test]
+fn a_fifo_has_its_place_among_files_by_its_first_packet_however_late_that_comes() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let whole = fs::read(capture("smtp-rotated-1.pcap")).expect("the capture is there");
+    let fifo = folder.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO can be made");
+    let writer = {
+        let fifo = fifo.clone();
+        std::thread::spawn(move || {
+            let mut file = fs::File::options().write(true).open(fifo)?;
+            let (header, packets) = whole.split_at(24);
+            file.write_all(header)?;
+            sleep(Duration::from_millis(300));
+            file.write_all(packets)
+        })
+    };
+    let ran = run(flowdump()
+        .args(["-c", "--color", "never", "-r"])
+        .arg(capture("smtp-rotated-2.pcap"))
+        .arg("-r")
+        .arg(&fifo))
+    .ok();
+    assert_eq!(ran.text(), console(&capture("smtp-plain.pcap")));
+    writer.join().expect("the writer ends").expect("all was taken");
+}
+
+#[test]
+fn ctrl_c_ends_the_wait_for_a_pipe() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let fifo = folder.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO can be made");
+    let header = pcapng_of(&[Block::Interface(RAW)]);
+    // Nobody writes it; nothing comes; no packet comes.
+    for (path, start) in [(fifo.as_path(), &[][..]), (Path::new("-"), &[]), (Path::new("-"), &header)] {
+        if !cfg!(target_os = "linux") && path != Path::new("-") {
+            continue;
+        }
+        let mut child = flowdump()
+            .args(["-C", "-r"])
+            .arg(path)
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("flowdump runs");
+        let mut stdin = child.stdin.take().expect("standard input is a pipe");
+        stdin.write_all(start).expect("flowdump reads");
+        sleep(Duration::from_millis(500));
+        let id = Pid::from_raw(i32::try_from(child.id()).expect("a process id"));
+        let (killed, begun) = (kill(id, Signal::SIGINT), Instant::now());
+        killed.expect("it waits");
+        while child.try_wait().expect("it can be waited for").is_none() {
+            if begun.elapsed() > Duration::from_secs(5) {
+                child.kill().expect("it can be killed");
+            }
+            sleep(Duration::from_millis(5));
+        }
+        let output = child.wait_with_output().expect("flowdump ends");
+        assert_eq!(output.status.code(), Some(1), "{path:?}: {output:?}");
+        assert!(
+            String::from_utf8_lossy(&output.stderr).contains("stopped before"),
+            "{output:?}"
+        );
+    }
+}
+
+#[test]
+fn nanoseconds_from_a_pipe_are_written_as_nanoseconds() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let written = folder.path().join("written.pcap");
+    let mut talk = Talk::default();
+    talk.now = talk.now + Duration::from_nanos(7);
+    talk.handshake().server(b"220 mx\r\n").close();
+    let frames: Vec<_> = talk
+        .segments
+        .iter()
+        .map(|tcp| Frame::new(tcp.time, tcp.frame()))
+        .collect();
+    let mut command = flowdump();
+    command.args(["-C", "-w"]).arg(&written);
+    run_on_pipe(&mut command, &[&pcapng(&frames)], Duration::ZERO).ok();
+    let style = PcapStyle {
+        big_endian: false,
+        nanoseconds: true,
+    };
+    assert!(fs::read(&written).expect("the file is there") == pcap(&frames, style));
 }

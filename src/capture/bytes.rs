@@ -4,11 +4,14 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use memmap2::Mmap;
+use nix::libc::O_NONBLOCK;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// Bytes in sequence, looked at through a window.
@@ -74,6 +77,26 @@ impl Read for Patient {
     }
 }
 
+/// Asks for what a pipe has yet to give, for as long as that takes.
+///
+/// # Errors
+/// What `ask` returns but for `WouldBlock`; that the run is to stop.
+pub(super) fn patiently<T>(stop: &AtomicBool, mut ask: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match ask() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if stop.load(Ordering::Relaxed) {
+                    return Err(io::Error::other("stopped before its first bytes came"));
+                }
+            }
+            answer => return answer,
+        }
+    }
+}
+
+/// Opening a FIFO that nobody writes would wait where no signal ends it. Elsewhere such a FIFO seems to be at its end.
+const AT_ONCE: i32 = if cfg!(target_os = "linux") { O_NONBLOCK } else { 0 };
+
 /// Read at once.
 const CHUNK: usize = 256 << 10;
 
@@ -81,23 +104,22 @@ const CHUNK: usize = 256 << 10;
 const NEAR: usize = 32 << 10;
 
 impl Bytes {
-    /// Opens a file, `-` for stdin.
+    /// Opens a file, `-` for stdin. Waits for the first bytes of a pipe, unless `stop` is set.
     ///
     /// # Errors
     /// What the system says.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(super) fn open(path: &Path, stop: &AtomicBool) -> io::Result<Self> {
+        let pipe = |file| Self::stream(Box::new(Patient::new(file)), stop);
         if path.as_os_str() == "-" {
-            return Self::stream(Box::new(Patient::new(File::from(
-                io::stdin().as_fd().try_clone_to_owned()?,
-            ))));
+            return pipe(File::from(io::stdin().as_fd().try_clone_to_owned()?));
         }
-        let file = File::open(path)?;
+        let file = File::options().read(true).custom_flags(AT_ONCE).open(path)?;
         let metadata = file.metadata()?;
         if metadata.is_dir() {
             return Err(io::Error::other("is a directory (give the capture files in it)"));
         }
         if !metadata.is_file() || metadata.len() == 0 {
-            return Self::stream(Box::new(Patient::new(file)));
+            return pipe(file);
         }
         // SAFETY: the map is only read. Whoever truncates a file while it is mapped makes reads beyond its
         // new end fail with SIGBUS: so does every program that maps files (ripgrep, mold); captures are
@@ -105,25 +127,20 @@ impl Bytes {
         #[allow(unsafe_code)]
         let map = unsafe { Mmap::map(&file)? };
         if compressed(&map) {
-            return Self::stream(Box::new(file));
+            return Self::stream(Box::new(file), stop);
         }
         let map = Arc::new(map);
         Ok(Self::Map { map, at: 0, near: 0 })
     }
 
     /// A stream, unpacked if it is compressed.
-    pub(super) fn stream(mut reader: Box<dyn Read + Send>) -> io::Result<Self> {
+    pub(super) fn stream(mut reader: Box<dyn Read + Send>, stop: &AtomicBool) -> io::Result<Self> {
         // A pipe may give its first bytes one at a time.
         let mut start = Vec::new();
-        while let Err(error) = reader
-            .by_ref()
-            .take(4 - start.len() as u64)
-            .read_to_end(&mut start)
-        {
-            if error.kind() != io::ErrorKind::WouldBlock {
-                return Err(error);
-            }
-        }
+        patiently(stop, || {
+            let missing = 4 - start.len() as u64;
+            reader.by_ref().take(missing).read_to_end(&mut start)
+        })?;
         let reader = io::Cursor::new(start.clone()).chain(reader);
         let reader: Box<dyn Read + Send> = match start.as_slice() {
             [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(BufReader::with_capacity(
@@ -293,10 +310,11 @@ mod tests {
         io::Write::write_all(&mut gz, &plain).unwrap();
         let gz = gz.finish().unwrap();
         let zst = zstd::encode_all(plain.as_slice(), 1).unwrap();
+        let go_on = AtomicBool::new(false);
         for packed in [plain.clone(), gz, zst] {
-            let slow = Bytes::stream(Box::new(Slow(io::Cursor::new(packed.clone())))).unwrap();
+            let slow = Bytes::stream(Box::new(Slow(io::Cursor::new(packed.clone()))), &go_on).unwrap();
             assert!(all(slow) == plain);
-            let fast = Bytes::stream(Box::new(io::Cursor::new(packed))).unwrap();
+            let fast = Bytes::stream(Box::new(io::Cursor::new(packed)), &go_on).unwrap();
             assert!(all(fast) == plain);
         }
     }

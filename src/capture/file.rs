@@ -5,9 +5,11 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use super::bytes::Bytes;
+use super::bytes::{Bytes, patiently};
 use super::format::{Format, Item, Record};
 use super::{CaptureError, LinkType, Next, Packet, Source};
 use crate::lasting::Lasting;
@@ -50,6 +52,7 @@ pub struct FileSource {
     total: Option<u64>,
     /// The last packet's time, and when it was given out: packet time goes on while a pipe's writer pauses.
     last: Option<(Timestamp, Instant)>,
+    stop: Arc<AtomicBool>,
 }
 
 impl FileSource {
@@ -59,23 +62,22 @@ impl FileSource {
     /// # Errors
     /// [`CaptureError::Io`] and [`CaptureError::Broken`], naming the file.
     pub fn open(paths: &[PathBuf]) -> Result<Self, CaptureError> {
+        Self::open_until(paths, Arc::default())
+    }
+
+    /// The same. The first packet of a pipe is waited for no longer once `stop` is set.
+    ///
+    /// # Errors
+    /// As of [`open`](Self::open).
+    pub fn open_until(paths: &[PathBuf], stop: Arc<AtomicBool>) -> Result<Self, CaptureError> {
         let mut link_types = Vec::new();
         let mut nanoseconds = false;
         let mut total = Some(0);
-        let mut warnings = Vec::new();
         let mut files = Vec::new();
-        let mut standard_input = None;
         for (index, path) in paths.iter().enumerate() {
-            let open = Open::new(path)?;
+            let mut open = Open::new(path, &stop)?;
             total = total.zip(open.bytes.len()).map(|(total, len)| total + len);
-            let mut open = open;
-            // Only files can be looked into ahead; stdin would block, and its place is where it was named.
-            let first = if open.is_stdin() {
-                standard_input = Some(index);
-                None
-            } else {
-                open.look_ahead()
-            };
+            let first = open.look_ahead(&stop);
             link_types.extend(open.format.link_types());
             nanoseconds |= open.format.nanoseconds();
             let waiting = if index < OPEN_AT_ONCE {
@@ -85,15 +87,7 @@ impl FileSource {
             };
             files.push((first, index, waiting));
         }
-        if paths.len() > 1 && standard_input.is_none() {
-            files.sort_by_key(|(first, index, _)| (first.unwrap_or(Timestamp::from_nanos(i64::MAX)), *index));
-        } else if let Some(index) = standard_input.filter(|_| paths.len() > 1) {
-            warnings.push(format!(
-                "standard input is read as file {} of {}, in the order given: its first packet can't be known ahead",
-                index + 1,
-                paths.len()
-            ));
-        }
+        files.sort_by_key(|(first, index, _)| (first.unwrap_or(Timestamp::from_nanos(i64::MAX)), *index));
         link_types.sort_unstable();
         link_types.dedup();
         let waiting = files.into_iter().rev().map(|(_, _, waiting)| waiting).collect();
@@ -102,10 +96,11 @@ impl FileSource {
             waiting,
             link_types,
             nanoseconds,
-            warnings,
+            warnings: Vec::new(),
             done: 0,
             total,
             last: None,
+            stop,
         })
     }
 
@@ -114,11 +109,12 @@ impl FileSource {
     /// # Errors
     /// [`CaptureError::Io`] and [`CaptureError::Broken`]: it can't be read or is no capture.
     pub fn read(name: &Path, reader: Box<dyn std::io::Read + Send>) -> Result<Self, CaptureError> {
-        let bytes = Bytes::stream(reader).map_err(|source| CaptureError::Io {
+        let stop = Arc::default();
+        let bytes = Bytes::stream(reader, &stop).map_err(|source| CaptureError::Io {
             path: name.to_owned(),
             source,
         })?;
-        let open = Open::of(name, bytes)?;
+        let open = Open::of(name, bytes, &stop)?;
         Ok(Self {
             current: None,
             link_types: open.format.link_types(),
@@ -128,6 +124,7 @@ impl FileSource {
             done: 0,
             total: None,
             last: None,
+            stop,
         })
     }
 
@@ -151,7 +148,7 @@ impl FileSource {
             match self.waiting.pop() {
                 None => return Ok(false),
                 Some(Waiting::Open(open)) => self.current = Some(*open),
-                Some(Waiting::Closed(path)) => self.current = Some(Open::new(&path)?),
+                Some(Waiting::Closed(path)) => self.current = Some(Open::new(&path, &self.stop)?),
             }
         }
         Ok(true)
@@ -226,25 +223,21 @@ enum Step {
 }
 
 impl Open {
-    fn new(path: &Path) -> Result<Self, CaptureError> {
-        let bytes = Bytes::open(path).map_err(|source| CaptureError::Io {
+    fn new(path: &Path, stop: &AtomicBool) -> Result<Self, CaptureError> {
+        let bytes = Bytes::open(path, stop).map_err(|source| CaptureError::Io {
             path: path.to_owned(),
             source,
         })?;
-        Self::of(path, bytes)
+        Self::of(path, bytes, stop)
     }
 
     /// Reads the header.
-    fn of(path: &Path, mut bytes: Bytes) -> Result<Self, CaptureError> {
+    fn of(path: &Path, mut bytes: Bytes, stop: &AtomicBool) -> Result<Self, CaptureError> {
         let io = |source| CaptureError::Io {
             path: path.to_owned(),
             source,
         };
-        while let Err(error) = bytes.fill(Format::DETECT) {
-            if error.kind() != ErrorKind::WouldBlock {
-                return Err(io(error));
-            }
-        }
+        patiently(stop, || bytes.fill(Format::DETECT)).map_err(io)?;
         let (format, header) = Format::detect(bytes.window()).map_err(|reason| CaptureError::Broken {
             path: path.to_owned(),
             offset: 0,
@@ -261,19 +254,18 @@ impl Open {
         })
     }
 
-    fn is_stdin(&self) -> bool {
-        self.path.as_os_str() == "-"
-    }
-
-    /// Time of the first packet, which stays to be read.
-    fn look_ahead(&mut self) -> Option<Timestamp> {
-        // An error is told when its turn comes, behind what comes before it.
-        match self.step() {
-            Ok(Step::Packet) => {
-                self.peeked = true;
-                self.record.map(|record| record.time())
+    /// Time of the first packet, which stays to be read. That of a pipe is waited for.
+    fn look_ahead(&mut self, stop: &AtomicBool) -> Option<Timestamp> {
+        loop {
+            // An error is told when its turn comes, behind what comes before it.
+            match self.step() {
+                Ok(Step::Packet) => {
+                    self.peeked = true;
+                    return self.record.map(|record| record.time());
+                }
+                Ok(Step::Pause) if !stop.load(Ordering::Relaxed) => {}
+                _ => return None,
             }
-            _ => None,
         }
     }
 
