@@ -323,3 +323,19 @@ fn nanoseconds_from_a_pipe_are_written_as_nanoseconds() {
     };
     assert!(fs::read(&written).expect("the file is there") == pcap(&frames, style));
 }
+
+#[test]
+fn a_compressed_capture_that_is_cut_gives_what_is_whole_even_if_that_is_nothing() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let plain = fs::read(capture("smtp-plain.pcap")).expect("the capture is there");
+    let packed = zstd::encode_all(plain.as_slice(), 1).expect("it can be packed");
+    let cut = write(folder.path(), "cut.zst", &packed[..packed.len() / 2]);
+    let ran = run(flowdump().args(["-C", "-r"]).arg(cut)).ok();
+    assert_eq!(ran.text(), "");
+    assert!(
+        ran.stderr.contains("cut.zst: cut short") && ran.stderr.contains("at byte 0"),
+        "{}",
+        ran.stderr
+    );
+    assert!(ran.stderr.contains("0 packets"), "the totals: {}", ran.stderr);
+}

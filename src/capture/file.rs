@@ -237,8 +237,17 @@ impl Open {
             path: path.to_owned(),
             source,
         };
-        patiently(stop, || bytes.fill(Format::DETECT)).map_err(io)?;
-        let (format, header) = Format::detect(bytes.window()).map_err(|reason| CaptureError::Broken {
+        let cut = match patiently(stop, || bytes.fill(Format::DETECT)) {
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => true,
+            filled => filled.map(|_| false).map_err(io)?,
+        };
+        let detected = if cut && bytes.window().is_empty() {
+            // That its packing ends too soon is told when its turn comes, as any cut is.
+            Ok(Format::nothing())
+        } else {
+            Format::detect(bytes.window())
+        };
+        let (format, header) = detected.map_err(|reason| CaptureError::Broken {
             path: path.to_owned(),
             offset: 0,
             reason,

@@ -127,6 +127,11 @@ impl Format {
         }
     }
 
+    /// What a capture is of which nothing can be read, and the length of its header.
+    pub(super) fn nothing() -> (Self, usize) {
+        (Self::Pcapng(Pcapng::default()), 0)
+    }
+
     /// Looks at the window.
     ///
     /// # Errors
