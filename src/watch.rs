@@ -82,10 +82,7 @@ impl Watchers {
                 return Ok(());
             }
             Event::Gap {
-                direction,
-                len,
-                time,
-                ..
+                direction, len, time, ..
             } => {
                 let watch = watched.get_or_insert_with(|| Box::new(Watch::new(connection)));
                 watch.flush(*direction, &mut out)?;

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use common::files::{Block, Frame, PcapStyle, pcap, pcapng, pcapng_of};
 use common::packets::{ACK, START, Talk};
+use common::{Ran, capture, console, flowdump, listing, run};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use common::{Ran, capture, console, flowdump, listing, run};
 
 const RAW: u16 = 101;
 const NETLINK: u16 = 253;
@@ -101,12 +101,7 @@ fn packets_of_a_kind_that_cannot_be_filtered_do_not_match_and_the_others_do() {
             .arg("port 25"))
         .ok();
         assert_eq!(ran.text(), SAID, "{name}");
-        assert_eq!(
-            ran.stderr.matches("warning").count(),
-            1,
-            "once: {}",
-            ran.stderr
-        );
+        assert_eq!(ran.stderr.matches("warning").count(), 1, "once: {}", ran.stderr);
         assert!(ran.stderr.contains("253 (NETLINK)"), "{}", ran.stderr);
         assert!(ran.stderr.contains("9 matched the filter"), "{}", ran.stderr);
     }
@@ -158,7 +153,10 @@ fn a_pause_in_a_pipe_makes_no_gap() {
     talk.segments.push(late);
     talk.close();
     let talk: Vec<_> = talk.segments.iter().map(|tcp| tcp.ip(None)).collect();
-    let blocks: Vec<_> = [Block::Interface(RAW)].into_iter().chain(packets(&talk, 0)).collect();
+    let blocks: Vec<_> = [Block::Interface(RAW)]
+        .into_iter()
+        .chain(packets(&talk, 0))
+        .collect();
     let (whole, before) = (pcapng_of(&blocks), pcapng_of(&blocks[..7]));
     let (before, behind) = whole.split_at(before.len());
     let pause = Duration::from_millis(400);
@@ -270,7 +268,11 @@ fn ctrl_c_ends_the_wait_for_a_pipe() {
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO can be made");
     let header = pcapng_of(&[Block::Interface(RAW)]);
     // Nobody writes it; nothing comes; no packet comes.
-    for (path, start) in [(fifo.as_path(), &[][..]), (Path::new("-"), &[]), (Path::new("-"), &header)] {
+    for (path, start) in [
+        (fifo.as_path(), &[][..]),
+        (Path::new("-"), &[]),
+        (Path::new("-"), &header),
+    ] {
         if !cfg!(target_os = "linux") && path != Path::new("-") {
             continue;
         }

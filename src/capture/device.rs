@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use pcap::{Active, Capture, Linktype};
 
-use super::filter::link_type_of_dlt;
+use super::filter::{link_type_of_dlt, refusal, text};
 use super::interfaces::{self, ANY, Presence};
 use super::live::LiveOptions;
 use super::{CaptureError, LinkType};
@@ -110,10 +110,7 @@ impl Device {
         }
         capture
             .filter(filter, true)
-            .map_err(|error| CaptureError::Filter {
-                expression: filter.to_owned(),
-                reason: text(error),
-            })?;
+            .map_err(|error| refusal(filter, error))?;
         Ok(Self {
             name: name.to_owned(),
             link_type: link_type_of_dlt(capture.get_datalink().0),
@@ -221,13 +218,6 @@ fn reason(name: &str, error: pcap::Error) -> String {
         "can't be opened, and libpcap does not say why".into()
     } else {
         text
-    }
-}
-
-fn text(error: pcap::Error) -> String {
-    match error {
-        pcap::Error::PcapError(text) => text,
-        other => other.to_string(),
     }
 }
 

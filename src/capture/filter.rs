@@ -118,8 +118,10 @@ impl Filter {
             Err(error) => {
                 let name = Linktype(dlt_of(link_type)).get_name();
                 let name = name.map_or_else(|_| String::new(), |name| format!(" ({name})"));
-                self.warnings
-                    .push(format!("no packet of link type {}{name} passes: {error}", link_type.0));
+                self.warnings.push(format!(
+                    "no packet of link type {}{name} passes: {error}",
+                    link_type.0
+                ));
                 self.refused.get_or_insert(error);
                 None
             }
@@ -131,13 +133,7 @@ impl Filter {
     fn bpf(&self, link_type: LinkType) -> Result<Bpf, CaptureError> {
         let program = Capture::dead(Linktype(dlt_of(link_type)))
             .and_then(|dead| dead.compile(&self.expression, true))
-            .map_err(|error| CaptureError::Filter {
-                expression: self.expression.clone(),
-                reason: match error {
-                    pcap::Error::PcapError(text) => text,
-                    other => other.to_string(),
-                },
-            })?;
+            .map_err(|error| refusal(&self.expression, error))?;
         let loads_length = program
             .get_instructions()
             .iter()
@@ -178,6 +174,27 @@ fn opcode(instruction: &pcap::BpfInstruction) -> u16 {
         .next()
         .and_then(|code| code.parse().ok())
         .unwrap_or(0)
+}
+
+/// Why an expression does not compile, and what to do about it where that is known.
+pub(super) fn refusal(expression: &str, error: pcap::Error) -> CaptureError {
+    let mut reason = text(error);
+    // Into packets of version 1 libpcap puts the tags back.
+    if reason == "no VLAN support for Linux cooked v2" {
+        reason.push_str(" (on `any` tags are taken off already; leave `vlan` out)");
+    }
+    CaptureError::Filter {
+        expression: expression.to_owned(),
+        reason,
+    }
+}
+
+/// libpcap's words.
+pub(super) fn text(error: pcap::Error) -> String {
+    match error {
+        pcap::Error::PcapError(text) => text,
+        other => other.to_string(),
+    }
 }
 
 /// libpcap wants the DLT number of this system, files hold LINKTYPE numbers.
@@ -235,15 +252,20 @@ mod tests {
         let mut filter = Filter::compile("ip6", &[LinkType::NULL]).unwrap();
         let mut of = |family: [u8; 4]| {
             let captured = [&family[..], &[0x60; 48]].concat();
-            filter
-                .matches(&Packet {
-                    link_type: LinkType::NULL,
-                    ..packet(&captured, 52)
-                })
+            filter.matches(&Packet {
+                link_type: LinkType::NULL,
+                ..packet(&captured, 52)
+            })
         };
         assert!(of([30, 0, 0, 0]), "macOS");
         assert!(of([0, 0, 0, 28]), "FreeBSD on a big-endian machine");
         assert!(!of([2, 0, 0, 0]), "IPv4");
+    }
+
+    #[test]
+    fn vlan_where_tags_are_taken_off_already_comes_with_a_hint() {
+        let error = Filter::compile("port 25 or (vlan and port 25)", &[LinkType::LINUX_SLL2]).unwrap_err();
+        assert!(error.to_string().contains("leave `vlan` out"), "{error}");
     }
 
     #[test]

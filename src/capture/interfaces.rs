@@ -201,7 +201,13 @@ fn lowest_metric(routes: &str) -> Option<String> {
 /// Interfaces can be named by whoever makes a container. Tabs would break the columns.
 fn harmless(text: &str) -> String {
     text.chars()
-        .map(|char| if char != '\t' && is_harmless(char) { char } else { '?' })
+        .map(|char| {
+            if char != '\t' && is_harmless(char) {
+                char
+            } else {
+                '?'
+            }
+        })
         .collect()
 }
 

@@ -297,16 +297,14 @@ impl PacketWriter {
         }
         self.held.drain(..written);
         // Standard output has a buffer of its own.
-        result
-            .and_then(|()| self.out.flush())
-            .map_err(|source| {
-                let path = self.path.clone();
-                if source.kind() == io::ErrorKind::BrokenPipe && path.as_os_str() == STANDARD_OUTPUT {
-                    WriteError::Closed
-                } else {
-                    WriteError::Io { path, source }
-                }
-            })
+        result.and_then(|()| self.out.flush()).map_err(|source| {
+            let path = self.path.clone();
+            if source.kind() == io::ErrorKind::BrokenPipe && path.as_os_str() == STANDARD_OUTPUT {
+                WriteError::Closed
+            } else {
+                WriteError::Io { path, source }
+            }
+        })
     }
 }
 

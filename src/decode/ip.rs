@@ -121,8 +121,7 @@ pub(super) fn extensions(cursor: &mut Cursor<'_>, ip: &mut Ip) -> Result<(), Unr
             }
             ip_number::AUTH => authentication(cursor, ip)?,
             ip_number::IPV6_FRAG => {
-                let header =
-                    Ipv6FragmentHeaderSlice::from_slice(cursor.bytes).map_err(|_| short(cursor))?;
+                let header = Ipv6FragmentHeaderSlice::from_slice(cursor.bytes).map_err(|_| short(cursor))?;
                 cursor.take(header.slice().len());
                 ip.protocol = header.next_header().0;
                 ip.part = header.is_fragmenting_payload().then(|| Part {

@@ -46,13 +46,7 @@ impl TlsWatcher {
     }
 
     /// The capture lacks `len` bytes of a direction.
-    pub fn gap(
-        &mut self,
-        direction: Direction,
-        len: u64,
-        time: Timestamp,
-        tell: &mut dyn FnMut(TlsEvent),
-    ) {
+    pub fn gap(&mut self, direction: Direction, len: u64, time: Timestamp, tell: &mut dyn FnMut(TlsEvent)) {
         let session = &mut self.session;
         of(&mut self.records, direction).gap(len, &mut |piece| take(session, direction, piece, time, tell));
     }

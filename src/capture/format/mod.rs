@@ -199,7 +199,12 @@ fn looks_like(start: &[u8]) -> String {
         {
             "text"
         }
-        _ => return format!("neither pcap nor pcapng: begins with {}", hex(start.get(..8).unwrap_or(start))),
+        _ => {
+            return format!(
+                "neither pcap nor pcapng: begins with {}",
+                hex(start.get(..8).unwrap_or(start))
+            );
+        }
     };
     format!("neither pcap nor pcapng, but {what}")
 }

@@ -100,8 +100,8 @@ mod tests {
     use crate::decode::{Endpoint, Scope};
     use crate::event::{ClientKnown, Connection, Direction, Event, Kind, Sink};
     use crate::output::console::{Body, Console, ConsoleOptions, Show, TlsStyle};
-    use crate::text::is_harmless;
     use crate::output::{Palette, TimeStyle, Unprintable};
+    use crate::text::is_harmless;
     use crate::time::Timestamp;
 
     /// What the console shows of a stream that comes in these pieces.
