@@ -183,7 +183,7 @@ impl Stream {
         out: &mut Out<'_, '_>,
     ) -> Result<(), SinkError> {
         self.totals.reset = true;
-        if syn && self.totals.packets == 1 {
+        if syn && self.totals.packets == 1 && !self.ended {
             return self.end(EndHow::Refused, out);
         }
         let all_came = self.held.is_empty()
