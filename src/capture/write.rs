@@ -118,7 +118,8 @@ impl std::fmt::Debug for PacketWriter {
 
 impl PacketWriter {
     /// Makes the first file, anew if it exists, readable by owner and group: it holds mail. `-` is stdout.
-    /// The first packet says which link type the files hold; `link_type` is what one without packets says. Times are written in microseconds, as tcpdump does unasked: see [`nanoseconds`](Self::nanoseconds).
+    /// The first packet says which link type the files hold; `link_type` is what one without packets says. Times are
+    /// written in microseconds, as tcpdump does unasked: see [`nanoseconds`](Self::nanoseconds).
     ///
     /// # Errors
     /// [`WriteError::Io`], [`WriteError::Rotation`].
