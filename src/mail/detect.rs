@@ -14,7 +14,7 @@ pub(crate) enum Evidence {
     Strong(Protocol),
     /// It may: others begin so, too.
     Weak(Protocol),
-    /// A command of several protocols.
+    /// A line of several protocols.
     Any,
     /// It speaks something else.
     Not,
@@ -121,7 +121,8 @@ pub(crate) fn server_line(line: &[u8], greeting: bool) -> Evidence {
     match line {
         [b'2'..=b'5', b'0'..=b'9', b'0'..=b'9', ..] if contains(b"LMTP") => Evidence::Strong(Protocol::Lmtp),
         [b'2'..=b'5', b'0'..=b'9', b'0'..=b'9', ..] if contains(b"SMTP") => Evidence::Strong(Protocol::Smtp),
-        [b'2'..=b'5', b'0'..=b'9', b'0'..=b'9', ..] if contains(b"FTP") => Evidence::Not,
+        // A host's name may hold these letters, or be this word: the client's command decides.
+        [b'2'..=b'5', b'0'..=b'9', b'0'..=b'9', ..] if names_ftp(line) => Evidence::Any,
         // NNTP greets by 200 and 201, and so do others; SMTP by 220, or by what says why not.
         [b'2', b'0', ..] if greeting => Evidence::Not,
         [b'2'..=b'5', b'0'..=b'9', b'0'..=b'9', ..] => Evidence::Weak(Protocol::Smtp),
@@ -140,6 +141,16 @@ pub(crate) fn server_line(line: &[u8], greeting: bool) -> Evidence {
         _ if line.starts_with(b"\"IMPLEMENTATION\"") => Evidence::Strong(Protocol::ManageSieve),
         _ => Evidence::Not,
     }
+}
+
+fn names_ftp(greeting: &[u8]) -> bool {
+    const NAMES: [&str; 4] = ["FTP", "FTPD", "ProFTPD", "vsFTPd"];
+    let mut words = greeting.split(|byte| !byte.is_ascii_alphanumeric());
+    words.any(|word| {
+        NAMES
+            .iter()
+            .any(|name| word.eq_ignore_ascii_case(name.as_bytes()))
+    })
 }
 
 /// What the client's first line says.
@@ -282,6 +293,9 @@ pub(crate) fn judge(
             Judgement::Mail(protocol, from_start)
         }
         (Some(Strong(_)), Some(Weak(_))) => Judgement::Not,
+        (Some(Strong(protocol @ (Protocol::Smtp | Protocol::Lmtp))), Some(Any)) => {
+            Judgement::Mail(protocol, from_start)
+        }
         (Some(Strong(protocol)), _) => Judgement::Mail(protocol, false),
         (Some(Weak(protocol)), Some(Weak(other))) if family(protocol) == family(other) => {
             Judgement::Mail(protocol, from_start)
