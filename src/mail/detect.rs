@@ -70,13 +70,15 @@ pub(crate) fn server_begins(line: &[u8]) -> Verdict {
 }
 
 fn client_begins(line: &[u8]) -> Verdict {
-    let word = line
-        .split(|byte| matches!(byte, b' ' | b'\r' | b'\n'))
-        .next()
-        .unwrap_or_default();
+    let blanks = line
+        .iter()
+        .take_while(|byte| matches!(byte, b' ' | b'\t'))
+        .count();
+    let line = line.get(blanks..).unwrap_or_default();
+    let word = line.split(u8::is_ascii_whitespace).next().unwrap_or_default();
     let whole = word.len() < line.len();
     let printable = word.iter().all(u8::is_ascii_graphic);
-    if !printable || word.len() >= LONGEST {
+    if !printable || blanks + word.len() >= LONGEST {
         return Verdict::No;
     }
     if !whole {
@@ -91,7 +93,7 @@ fn client_begins(line: &[u8]) -> Verdict {
         return Verdict::No;
     }
     let rest = line.get(word.len() + 1..).unwrap_or_default();
-    match rest.iter().position(|byte| matches!(byte, b' ' | b'\r' | b'\n')) {
+    match rest.iter().position(u8::is_ascii_whitespace) {
         Some(end) if is_imap(rest.get(..end).unwrap_or_default()) => Verdict::Yes,
         Some(_) => Verdict::No,
         None if rest.len() >= LONGEST - 16 => Verdict::No,

@@ -2,6 +2,8 @@
 //!
 //! XCLIENT and XFORWARD are commands of the session itself.
 
+use std::ops::Range;
+
 use crate::event::Direction;
 
 /// Longest message of one of these that is read; longer ones are none.
@@ -116,6 +118,27 @@ impl Preamble {
             (Way::Socks5, 2, [5, ..]) if self.login => socks5_address(bytes),
             _ => Preambled::Over,
         }
+    }
+}
+
+/// Where in a client's message a password stands.
+pub(crate) fn secret_in(message: &[u8]) -> Range<usize> {
+    const HEADER: &[u8] = b"Proxy-Authorization:";
+    match message {
+        // SOCKS 5's login is the only one that begins so.
+        [1, name, ..] => (3 + usize::from(*name)).min(message.len())..message.len(),
+        _ if message.starts_with(b"CONNECT ") => {
+            let is_header = |window: &[u8]| window.eq_ignore_ascii_case(HEADER);
+            let Some(header) = message.windows(HEADER.len()).position(is_header) else {
+                return 0..0;
+            };
+            let start = header + HEADER.len();
+            let line = message
+                .get(start..)
+                .and_then(|rest| rest.split(|byte| *byte == b'\r').next());
+            start..start + line.map_or(0, <[u8]>::len)
+        }
+        _ => 0..0,
     }
 }
 

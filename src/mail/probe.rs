@@ -8,7 +8,7 @@ use crate::mail::Protocol;
 use crate::mail::detect::{Evidence, Judgement, begins, client_line, judge, server_line};
 use crate::mail::input::{Input, Kept, Out};
 use crate::mail::line::{Line, without_end};
-use crate::mail::preamble::{Preamble, Preambled};
+use crate::mail::preamble::{Preamble, Preambled, secret_in};
 use crate::mail::secret;
 use crate::mail::starttls::sniff;
 use crate::time::Timestamp;
@@ -144,7 +144,13 @@ impl Probe {
         if !side.begun && self.from_start {
             match self.preamble.next(direction, input.rest()) {
                 Preambled::Skip(n) => {
-                    input.pass(n, Kind::Plain, out)?;
+                    let secret = match direction {
+                        Direction::ToServer => secret_in(input.rest().get(..n).unwrap_or_default()),
+                        Direction::ToClient => 0..0,
+                    };
+                    input.pass(secret.start, Kind::Plain, out)?;
+                    input.pass(secret.len(), Kind::Secret, out)?;
+                    input.pass(n - secret.end, Kind::Plain, out)?;
                     return Ok(Err(None));
                 }
                 Preambled::More if !input.last => return Ok(Err(Some(Outcome::Hold))),

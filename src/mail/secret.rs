@@ -1,51 +1,75 @@
 //! Where in a client's line a secret begins.
+//!
+//! A line's words are cut by [`split_word`], as the parsers do: what they obey as AUTH is hidden as AUTH.
 
 use crate::mail::line::{split_word, word_start};
 
+fn is_verb(line: &[u8], verb: &str) -> bool {
+    split_word(line).0.eq_ignore_ascii_case(verb.as_bytes())
+}
+
 /// SMTP, and POP3's AUTH: the initial response of AUTH.
 pub(crate) fn in_auth(line: &[u8]) -> Option<usize> {
-    match line.get(..5) {
-        Some(word) if word.eq_ignore_ascii_case(b"AUTH ") => word_start(line, 2),
-        _ => None,
-    }
+    word_start(line, 2).filter(|_| is_verb(line, "AUTH"))
 }
 
 /// POP3: PASS, the digest of APOP, and AUTH.
 pub(crate) fn in_pop3(line: &[u8]) -> Option<usize> {
-    match line.get(..5) {
-        // All of it: a password may begin with a blank.
-        Some(word) if word.eq_ignore_ascii_case(b"PASS ") => Some(5),
-        Some(word) if word.eq_ignore_ascii_case(b"APOP ") => word_start(line, 2),
-        _ => in_auth(line),
+    if is_verb(line, "PASS") {
+        // All behind one blank: a password may begin with others.
+        let end = word_start(line, 0)? + 4;
+        line.get(end..)
+            .filter(|rest| !rest.is_empty() && *rest != b"\r\n")
+            .map(|_| end + 1)
+    } else if is_verb(line, "APOP") {
+        word_start(line, 2)
+    } else {
+        in_auth(line)
     }
 }
 
 /// IMAP: the password of LOGIN, the initial response of AUTHENTICATE. A user's name may be quoted and hold blanks.
 pub(crate) fn in_imap(line: &[u8]) -> Option<usize> {
-    let verb = split_word(split_word(line).1).0;
-    let start = if verb.eq_ignore_ascii_case(b"LOGIN") {
+    let command = split_word(line).1;
+    if is_verb(command, "LOGIN") {
         let user = word_start(line, 2)?;
-        let end = user + argument_len(line.get(user..)?)?;
-        let blanks = line.get(end..)?.iter().take_while(|byte| **byte == b' ').count();
-        end + blanks
-    } else if verb.eq_ignore_ascii_case(b"AUTHENTICATE") {
-        word_start(line, 3)?
+        behind(line, user + argument_len(line.get(user..)?)?)
+    } else if is_verb(command, "AUTHENTICATE") {
+        behind(line, word_start(line, 3)?)
     } else {
-        return None;
-    };
-    // A literal's announcement is none: its octets are.
-    line.get(start)
-        .filter(|byte| !matches!(byte, b'{' | b'\r' | b'\n'))
-        .map(|_| start)
+        None
+    }
 }
 
 /// ManageSieve: the initial response of AUTHENTICATE.
 pub(crate) fn in_sieve(line: &[u8]) -> Option<usize> {
-    let start = match line.get(..13) {
-        Some(word) if word.eq_ignore_ascii_case(b"AUTHENTICATE ") => word_start(line, 2)?,
-        _ => return None,
+    behind(
+        line,
+        word_start(line, 2).filter(|_| is_verb(line, "AUTHENTICATE"))?,
+    )
+}
+
+/// All from `start` on, but for blanks. A literal's announcement is no secret: its octets are.
+pub(crate) fn behind(line: &[u8], start: usize) -> Option<usize> {
+    let rest = line.get(start..)?;
+    let blanks = rest.len() - rest.trim_ascii_start().len();
+    let may_be_secret = |rest: &[u8]| !rest.is_empty() && !may_announce(rest);
+    rest.get(blanks..)
+        .filter(|rest| may_be_secret(rest))
+        .map(|_| start + blanks)
+}
+
+/// Whether a line's end, as far as it has come, may announce a literal.
+fn may_announce(bytes: &[u8]) -> bool {
+    let Some(number) = bytes.strip_prefix(b"{") else {
+        return false;
     };
-    line.get(start).filter(|byte| **byte != b'{').map(|_| start)
+    let digits = number.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let end = match number.get(digits..).unwrap_or_default() {
+        [b'+' | b'-', end @ ..] => end,
+        end => end,
+    };
+    matches!(end, b"" | b"}" | b"}\r" | b"}\r\n" | b"}\n")
 }
 
 /// In a line of a protocol that is not known yet.
@@ -94,10 +118,28 @@ mod tests {
         );
         assert_eq!(in_imap(b"a1 LOGIN {5}\r\n"), None);
         assert_eq!(in_imap(b"a1 LOGIN alice {6}\r\n"), None);
+        assert_eq!(in_imap(b"a1 LOGIN alice {6+"), None);
+        let braces = "a1 LOGIN alice {hunter2}\r\n";
+        assert_eq!(
+            cut(braces, in_imap(braces.as_bytes())),
+            ("a1 LOGIN alice ", "{hunter2}\r\n")
+        );
         let sieve = r#"AUTHENTICATE "PLAIN" "AGEAYg==""#;
         assert_eq!(
             cut(sieve, in_sieve(sieve.as_bytes())),
             (r#"AUTHENTICATE "PLAIN" "#, r#""AGEAYg==""#)
         );
+    }
+
+    #[test]
+    fn a_verb_is_one_whatever_blanks_stand_around_it() {
+        assert_eq!(in_auth(b"AUTH\tPLAIN AGEAYg=="), Some(11));
+        assert_eq!(in_auth(b" AUTH PLAIN AGEAYg=="), Some(12));
+        assert_eq!(in_auth(b"AUTHOR PLAIN AGEAYg=="), None);
+        assert_eq!(in_pop3(b"PASS\thunter2"), Some(5));
+        assert_eq!(in_pop3(b" PASS hunter2"), Some(6));
+        assert_eq!(in_pop3(b"PASS\r\n"), None);
+        assert_eq!(in_imap(b" a1\tLOGIN\talice\thunter2"), Some(16));
+        assert_eq!(in_sieve(b"AUTHENTICATE\tPLAIN AGEAYg=="), Some(19));
     }
 }

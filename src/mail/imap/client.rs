@@ -7,7 +7,7 @@ use crate::mail::detect::begins_like_imap;
 use crate::mail::input::{Input, Kept, Out};
 use crate::mail::line::{Line, MAX_LINE, split_word, without_end};
 use crate::mail::literal::{announced, argument};
-use crate::mail::secret::{in_imap, in_sieve};
+use crate::mail::secret::{behind, in_imap, in_sieve};
 use crate::mail::shared::{Flow, HIDDEN, MAX_KEPT, MAX_QUEUE, command};
 
 use super::{Asked, Building, Imap, Mode, Why};
@@ -56,12 +56,7 @@ impl Imap {
         let secret = |line: &[u8]| match goes_on {
             None if sieve => in_sieve(line),
             None => in_imap(line),
-            Some(true) => {
-                let start = line.iter().position(|byte| *byte != b' ')?;
-                line.get(start)
-                    .filter(|byte| !matches!(byte, b'{' | b'\r' | b'\n'))
-                    .map(|_| start)
-            }
+            Some(true) => behind(line, 0),
             Some(false) => None,
         };
         let Some(line) = self.core.pass_line(input, kind, secret, out)? else {
@@ -95,16 +90,10 @@ impl Imap {
         (first, verb, arguments)
     }
 
-    /// Whether what comes next of this command is a password, or carries one.
+    /// Whether what stands behind a literal of this command is a password, or carries one.
     fn wants_secret(&self, building: &Building) -> bool {
-        let (_, verb, arguments) = self.split(&building.text);
-        if verb.eq_ignore_ascii_case(b"LOGIN") {
-            let arguments = arguments.strip_suffix(b" ").unwrap_or(arguments);
-            !argument(arguments).0.is_empty()
-                && announced(arguments).is_none_or(|_| arguments.contains(&b' '))
-        } else {
-            verb.eq_ignore_ascii_case(b"AUTHENTICATE")
-        }
+        let (_, verb, _) = self.split(&building.text);
+        verb.eq_ignore_ascii_case(b"LOGIN") || verb.eq_ignore_ascii_case(b"AUTHENTICATE")
     }
 
     /// A line of a command is complete, but for a literal that it may announce.
@@ -115,6 +104,7 @@ impl Imap {
         out: &mut Out<'_, '_>,
     ) -> Result<(), SinkError> {
         self.core.odd_line(line, Direction::ToServer, out)?;
+        let first = self.building.is_none();
         let mut building = self.building.take().unwrap_or_else(|| {
             Box::new(Building {
                 time: line.time,
@@ -131,7 +121,8 @@ impl Imap {
         let Some(literal) = announced(line.bytes()) else {
             return self.obey(*building, line, out);
         };
-        let (_, verb, _) = self.split(&building.text);
+        let (_, verb, arguments) = self.split(&building.text);
+        let names_user = first && verb.eq_ignore_ascii_case(b"LOGIN") && arguments.starts_with(b"{");
         let is = |words: &[&str]| {
             words
                 .iter()
@@ -139,7 +130,7 @@ impl Imap {
         };
         let kind = if is(&["APPEND", "PUTSCRIPT", "CHECKSCRIPT"]) {
             Kind::Body
-        } else if self.wants_secret(&building) {
+        } else if self.wants_secret(&building) && !names_user {
             Kind::Secret
         } else {
             Kind::Command
@@ -251,9 +242,13 @@ impl Imap {
         match told.verb.as_str() {
             "LOGIN" => {
                 self.core.switch.not_used(told.time, self.core.protocol, out)?;
-                let (user, _) = argument(arguments);
                 self.core.tell_auth(None, out)?;
-                self.core.auth = Some(Box::new(Attempt::of_user(told.time, b"LOGIN", &user)));
+                // A literal too long to be kept leaves its announcement.
+                let attempt = match arguments {
+                    [b'{', ..] => Attempt::new(told.time, b"LOGIN"),
+                    _ => Attempt::of_user(told.time, b"LOGIN", &argument(arguments).0),
+                };
+                self.core.auth = Some(Box::new(attempt));
                 self.core.clear_password(told.time, told.offset, out)?;
             }
             "AUTHENTICATE" => {
