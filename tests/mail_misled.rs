@@ -41,3 +41,35 @@ fn ftp_is_no_mail_on_whichever_port() {
         }
     }
 }
+
+#[test]
+fn chunks_of_a_mail_that_was_given_up_are_not_of_the_next_one() {
+    let first =
+        "S: 220 mx ESMTP\nC: EHLO c\nS: 250 mx\nC: MAIL FROM:<a@b>\nS: 250 ok\nC: BDAT 12\nC: Subject: 1";
+    for given_up in [
+        "S: 250 ok\nC: RSET\nS: 250 ok\nC: MAIL FROM:<a2@b>\nS: 250 ok",
+        "S: 452 full\nC: MAIL FROM:<a2@b>\nS: 250 ok",
+        "S: 250 ok\nC: EHLO c\nS: 250 mx\nC: MAIL FROM:<a2@b>\nS: 250 ok",
+        "C: RSET\nC: MAIL FROM:<a2@b>\nS: 452 full\nS: 250 ok\nS: 250 ok",
+        // The refusal comes when the next mail's chunk is under way.
+        "C: RSET\nC: MAIL FROM:<a2@b>\nC: BDAT 12\nC: Subject: 2\nS: 452 full\nS: 250 ok\nS: 250 ok\nS: 250 ok",
+    ] {
+        let rest = match given_up.contains("Subject") {
+            true => "C: BDAT 2 LAST\nC:\nS: 250 queued",
+            false => "C: BDAT 14 LAST\nC: Subject: 2\nC:\nS: 250 queued",
+        };
+        let seen = on_port(25, &format!("{first}\n{given_up}\n{rest}"));
+        let mails = seen.all("mail 2 from \"a2@b\"");
+        assert_eq!(mails.len(), 1, "{given_up}: {:?}", seen.told);
+        assert!(
+            mails[0].contains("size 14 ") && mails[0].ends_with("subject \"2\""),
+            "{mails:?}"
+        );
+    }
+    // A chunk that was refused is not continued either.
+    let seen = on_port(
+        25,
+        &format!("{first}\nS: 452 full\nC: BDAT 4 LAST\nC: ab\nS: 250 queued"),
+    );
+    assert!(seen.all("mail 1")[0].contains("size 4 "), "{:?}", seen.told);
+}

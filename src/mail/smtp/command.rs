@@ -35,6 +35,10 @@ impl Smtp {
         if matches!(told.verb.as_str(), "MAIL" | "AUTH") {
             self.core.switch.not_used(line.time, self.core.protocol, out)?;
         }
+        // What came in chunks and was not ended belongs to the mail before.
+        if matches!(told.verb.as_str(), "MAIL" | "RSET" | "EHLO" | "HELO" | "LHLO") {
+            self.body = None;
+        }
         let what = match told.verb.as_str() {
             "EHLO" | "LHLO" => What::Hello(self.mails.last()),
             "HELO" | "RSET" | "QUIT" => What::Ends(self.mails.last()),

@@ -241,6 +241,10 @@ impl Smtp {
             What::Chunk(depth, last) => {
                 if refused {
                     self.mails.refuse(depth, reply);
+                    // Unless the client has gone on to the next mail, or to DATA.
+                    if depth == self.mails.last() && self.mode != Mode::Body {
+                        self.body = None;
+                    }
                 } else if last {
                     self.mails.decide(depth, reply);
                 }
