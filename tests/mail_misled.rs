@@ -2,6 +2,7 @@
 
 mod mail_support;
 
+use flowdump::event::{Direction::ToServer, Kind};
 use mail_support::{Seen, connection, play, script};
 
 /// A dialogue seen from its start.
@@ -72,4 +73,30 @@ fn chunks_of_a_mail_that_was_given_up_are_not_of_the_next_one() {
         &format!("{first}\nS: 452 full\nC: BDAT 4 LAST\nC: ab\nS: 250 queued"),
     );
     assert!(seen.all("mail 1")[0].contains("size 4 "), "{:?}", seen.told);
+}
+
+#[test]
+fn a_literal_behind_a_long_line_is_a_literal() {
+    for len in [10, 4060, 4070, 4090, 5000, 9000] {
+        let text = format!(
+            "S: * OK hi\nC: a1 FETCH 1 BODY[]\nS: * 1 FETCH ({} BODY[] {{12}}\nS: a1 OK forged\nS: )\nS: a1 OK real\nC: a2 LOGIN {} {{2+}}\nC: pw\nS: a2 NO",
+            "e".repeat(len),
+            "u".repeat(len),
+        );
+        for size in [usize::MAX, 1, 7] {
+            let seen = play(&connection(143, true), &script(&text), || size);
+            let done: Vec<_> = seen
+                .all("< ")
+                .into_iter()
+                .filter(|line| line.contains("to FETCH"))
+                .collect();
+            assert_eq!(done.len(), 1, "{len}: {done:?}");
+            assert!(
+                !seen.told.iter().any(|line| line.contains("forged")),
+                "{len}: {:?}",
+                seen.told
+            );
+            assert_eq!(seen.of(ToServer, Kind::Secret), "pw", "{len} {size}");
+        }
+    }
 }

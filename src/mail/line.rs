@@ -7,12 +7,15 @@ use crate::time::Timestamp;
 
 /// Bytes of a line that are kept to be understood; longer ones are passed on all the same.
 pub(crate) const MAX_LINE: usize = 4096;
+/// Bytes that are kept of the end of a longer one: enough for the announcement of a literal.
+const MAX_ENDING: usize = 32;
 /// Capacity that an empty line buffer may keep.
 const IDLE_CAPACITY: usize = 256;
 
 /// A line of one direction, as far as it has come.
 #[derive(Debug, Default)]
 pub(crate) struct Line {
+    /// Its first [`MAX_LINE`], and behind them its last [`MAX_ENDING`] of the others.
     bytes: Vec<u8>,
     len: u64,
     /// Offset of its first byte.
@@ -49,20 +52,42 @@ impl Line {
         }
         let before = self.len;
         self.len = self.len.saturating_add(n as u64);
-        let room = MAX_LINE.saturating_sub(self.bytes.len()).min(n);
-        self.bytes
-            .extend_from_slice(input.rest().get(..room).unwrap_or_default());
+        let bytes = input.rest().get(..n).unwrap_or_default();
+        let room = MAX_LINE.saturating_sub(self.bytes.len()).min(bytes.len());
+        let (kept, beyond) = bytes.split_at(room);
+        self.bytes.extend_from_slice(kept);
+        if !beyond.is_empty() {
+            self.push_ending(beyond);
+        }
         before <= MAX_LINE as u64 && self.len > MAX_LINE as u64
+    }
+
+    fn push_ending(&mut self, beyond: &[u8]) {
+        let start = beyond.len().saturating_sub(MAX_ENDING);
+        self.bytes.reserve_exact(2 * MAX_ENDING);
+        self.bytes
+            .extend_from_slice(beyond.get(start..).unwrap_or_default());
+        let old = self.bytes.len().saturating_sub(MAX_LINE + MAX_ENDING);
+        self.bytes.drain(MAX_LINE..MAX_LINE + old);
     }
 
     /// Its bytes, bounded by [`MAX_LINE`], line end included.
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes
+        self.bytes.get(..MAX_LINE).unwrap_or(&self.bytes)
     }
 
     /// Its bytes, bounded by [`MAX_LINE`], without the line end.
     pub(crate) fn text(&self) -> &[u8] {
-        without_end(&self.bytes)
+        without_end(self.bytes())
+    }
+
+    /// All of it, or the last bytes of a long one, line end included.
+    pub(crate) fn ending(&self) -> &[u8] {
+        if self.len <= MAX_LINE as u64 {
+            return &self.bytes;
+        }
+        let start = self.bytes.len().saturating_sub(MAX_ENDING);
+        self.bytes.get(start..).unwrap_or_default()
     }
 
     /// Its length so far.

@@ -115,10 +115,10 @@ impl Imap {
         });
         let before = building.text.len();
         let room = MAX_LINE.saturating_sub(before);
-        let whole = line.text().len() <= room;
+        let whole = line.len() <= room as u64;
         building.text.extend(line.text().iter().take(room));
         building.secret = building.secret.or(secret.map(|start| before + start));
-        let Some(literal) = announced(line.bytes()) else {
+        let Some(literal) = announced(line.ending()) else {
             return self.obey(*building, line, out);
         };
         let (_, verb, arguments) = self.split(&building.text);

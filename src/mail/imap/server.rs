@@ -116,7 +116,7 @@ impl Imap {
             self.core.switch.server_text(line.len());
         }
         let goes_on = std::mem::take(&mut self.goes_on);
-        if let Some(literal) = announced(line.bytes()) {
+        if let Some(literal) = announced(line.ending()) {
             self.goes_on = true;
             self.literal = (literal.len > 0).then_some(literal.len);
         }
