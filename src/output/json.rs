@@ -11,6 +11,7 @@ use super::facts::{
     CertificateFacts, TlsFacts, client_known, conn_state, end_name, gap_reason, protocol_name, starttls_name,
 };
 use super::harmless_json;
+use super::helo::Helo;
 use super::session::reply_text;
 use super::words;
 use crate::event::{Closing, Connection, Direction, Event, Sink, SinkError, TcpNote};
@@ -29,7 +30,7 @@ const WRITE_AT: usize = 64 << 10;
 #[derive(Debug, Default)]
 struct Memory {
     protocol: Option<Protocol>,
-    helo: Option<String>,
+    helo: Helo,
     tls: Option<Box<TlsFacts>>,
     told_tls: bool,
 }
@@ -134,7 +135,9 @@ impl<W: Write> Json<W> {
     }
 
     fn mail(&mut self, connection: &Connection, event: &MailEvent) -> Result<(), SinkError> {
-        let protocol = self.memory(connection).protocol.map(protocol_name);
+        let memory = self.memory(connection);
+        memory.helo.event(event);
+        let protocol = memory.protocol.map(protocol_name);
         match event {
             MailEvent::Protocol { time, protocol, sure } => {
                 self.memory(connection).protocol = Some(*protocol);
@@ -142,9 +145,6 @@ impl<W: Write> Json<W> {
                 self.tell(connection, "protocol", *time, value)
             }
             MailEvent::Command(command) => {
-                if matches!(command.verb.as_str(), "EHLO" | "HELO" | "LHLO") {
-                    self.memory(connection).helo = Some(command.argument.clone());
-                }
                 let tag = (!command.tag.is_empty()).then_some(&command.tag);
                 let value = json!({
                     "service": protocol, "offset": command.offset, "tag": tag,
@@ -167,7 +167,7 @@ impl<W: Write> Json<W> {
             }
             MailEvent::Transaction(mail) => {
                 let memory = self.memory(connection);
-                let value = transaction(mail, memory.helo.as_deref(), memory.tls.is_some());
+                let value = transaction(mail, memory.helo.name(), memory.tls.is_some());
                 self.tell(connection, "smtp", mail.time, value)
             }
             MailEvent::Starttls(starttls) => {

@@ -9,6 +9,7 @@ mod escape;
 mod facts;
 mod files;
 mod harmless_json;
+mod helo;
 mod hex;
 mod index;
 mod json;

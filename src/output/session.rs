@@ -5,6 +5,7 @@ use std::fmt;
 use indicatif::HumanCount;
 
 use super::facts::{TlsFacts, end_name, starttls_name};
+use super::helo::Helo;
 use crate::event::{CloseReason, Closing, Connection, Direction, Event};
 use crate::mail::{MailEvent, Protocol, Reply, StarttlsOutcome};
 use crate::tls::TlsEvent;
@@ -20,7 +21,7 @@ const KEPT: usize = 200;
 pub struct Session {
     pub protocol: Option<Protocol>,
     /// EHLO, HELO or LHLO name.
-    pub helo: Option<String>,
+    pub helo: Helo,
     /// User, and whether the server took them.
     pub auth: Option<(Option<String>, Option<bool>)>,
     pub tls: Option<Box<TlsFacts>>,
@@ -80,11 +81,9 @@ impl Session {
     }
 
     fn mail_event(&mut self, event: &MailEvent) {
+        self.helo.event(event);
         match event {
             MailEvent::Protocol { protocol, .. } => self.protocol = Some(*protocol),
-            MailEvent::Command(command) if matches!(command.verb.as_str(), "EHLO" | "HELO" | "LHLO") => {
-                self.helo = Some(kept(&command.argument));
-            }
             MailEvent::Reply(reply) => {
                 let refusal =
                     reply.code.starts_with(['4', '5', '-']) || matches!(reply.code.as_str(), "NO" | "BAD");

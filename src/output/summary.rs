@@ -151,7 +151,7 @@ impl<W: Write> Summary<W> {
                 connection.client.address.to_string()
             },
             endpoint(connection.server),
-            text(session.helo.as_deref()),
+            text(session.helo.name()),
             text(auth.as_deref()),
             tls(session),
             more(&session.mail_from, session.mails),
