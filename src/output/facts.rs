@@ -68,6 +68,12 @@ impl TlsFacts {
         }
     }
 
+    /// Whether there was TLS, as far as a capture can tell when the connection is over: the server answered, or
+    /// nobody says that the handshake stopped.
+    pub fn came_about(&self) -> bool {
+        self.established || self.version.is_some() || self.unfinished.is_none()
+    }
+
     /// Takes what an event tells.
     pub fn event(&mut self, event: &TlsEvent) {
         match event {

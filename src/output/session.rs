@@ -154,7 +154,7 @@ impl MailTotals {
     /// Counts a session that is over.
     pub fn add(&mut self, session: &Session) {
         self.sessions += 1;
-        self.with_tls += u64::from(session.tls.is_some());
+        self.with_tls += u64::from(session.tls.as_ref().is_some_and(|tls| tls.came_about()));
         self.accepted += session.accepted;
         self.refused += session.refused;
     }
@@ -185,5 +185,46 @@ impl fmt::Display for MailTotals {
             HumanCount(self.accepted),
             HumanCount(self.refused)
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::{Handshake, ServerHello, Started, TlsHow};
+
+    /// What the totals say of one session whose TLS began and went on so.
+    fn totals(then: &[TlsEvent]) -> String {
+        let mut session = Session::default();
+        session.event(&Event::Tls(&TlsEvent::Started(Started {
+            time: Default::default(),
+            how: TlsHow::Implicit,
+            offsets: [Some(0), None],
+        })));
+        for event in then {
+            session.event(&Event::Tls(event));
+        }
+        let mut totals = MailTotals::default();
+        totals.add(&session);
+        totals.to_string()
+    }
+
+    #[test]
+    fn tls_counts_if_it_was_answered_or_never_told_unfinished() {
+        let time = Default::default();
+        let unfinished = TlsEvent::Unfinished {
+            time,
+            step: "no ServerHello answered the ClientHello".into(),
+        };
+        let hello = TlsEvent::Handshake {
+            time,
+            direction: Direction::ToClient,
+            message: Handshake::ServerHello(ServerHello::default()),
+        };
+        let answered = totals(&[hello, unfinished.clone()]);
+        assert!(answered.contains("1 with TLS, 0 without"));
+        assert!(totals(&[unfinished]).contains("0 with TLS, 1 without"));
+        let in_mid_stream = totals(&[]);
+        assert!(in_mid_stream.contains("1 with TLS, 0 without"));
     }
 }
