@@ -111,7 +111,7 @@ fn rule_1_a_client_hello_first_is_implicit_tls() {
         );
     }
     // The port may say what is inside: a guess.
-    assert!(first("smtps-465.pcap").has("Smtp sure=false"));
+    assert!(first("smtps-465.pcap").has("Smtp sure=false Hidden"));
     let ssl2 =
         b"\x80\x2e\x01\x00\x02\x00\x15\x00\x00\x00\x10\x01\x00\x80\x02\x00\x80\x03\x00\x80\x04\x00\x80\x05\
         \x00\x80\x06\x00\x40\x07\x00\xc00123456789abcdef";
@@ -647,7 +647,7 @@ fn rule_9_imap_literals_and_preauth() {
 #[test]
 fn rule_10_in_mid_stream_all_is_a_guess() {
     let seen = first("smtp-midstream.pcap");
-    assert_eq!(seen.told[0], "Smtp sure=false");
+    assert_eq!(seen.told[0], "Smtp sure=false MidStream");
     assert!(seen.has("mail 1 from \"carol@sender.test\""));
     // The reply to the EHLO that was not seen answers nothing.
     assert!(seen.has("< @0 250x10 to nothing"), "{:?}", seen.told);
@@ -662,7 +662,7 @@ fn rule_10_in_mid_stream_all_is_a_guess() {
 #[test]
 fn rule_10_with_one_side_only_outcomes_are_not_known() {
     let seen = first("smtp-client-side-only.pcap");
-    assert_eq!(seen.told[0], "Smtp sure=false");
+    assert_eq!(seen.told[0], "Smtp sure=false NoGreeting");
     assert!(seen.has(
         "mail 1 from \"carol@sender.test\" to alice@mx.example.test=? (1) size 181 reply ? accepted None"
     ));

@@ -20,6 +20,17 @@ pub enum Protocol {
     ManageSieve,
 }
 
+/// Why a protocol is a guess.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt {
+    /// The connection's beginning was not seen, or not all of it.
+    MidStream,
+    /// No greeting was seen before the client spoke.
+    NoGreeting,
+    /// TLS hides it from the first byte on: the port says so.
+    Hidden,
+}
+
 /// A client's command, whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command {
@@ -163,12 +174,11 @@ pub enum MailWarning {
 /// From the mail watcher.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MailEvent {
-    /// The protocol is known; first event of a mail connection. `sure` is false where it is a guess
-    /// (mid-stream, one side only).
+    /// The protocol is known, or guessed; first event of a mail connection.
     Protocol {
         time: Timestamp,
         protocol: Protocol,
-        sure: bool,
+        doubt: Option<Doubt>,
     },
     /// A command.
     Command(Command),

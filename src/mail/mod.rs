@@ -24,8 +24,8 @@ pub(crate) mod starttls;
 
 pub(crate) use detect::port_hint;
 pub use event::{
-    Auth, Command, ImplicitMismatch, MailEvent, MailWarning, Protocol, Reply, Starttls, StarttlsOutcome,
-    Transaction,
+    Auth, Command, Doubt, ImplicitMismatch, MailEvent, MailWarning, Protocol, Reply, Starttls,
+    StarttlsOutcome, Transaction,
 };
 pub(crate) use shared::Flow;
 

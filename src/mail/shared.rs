@@ -7,7 +7,7 @@ use crate::mail::line::{Line, Oddity, oddity, text};
 use crate::mail::replying::Replying;
 use crate::mail::resync::Skip;
 use crate::mail::starttls::{Switch, sniff};
-use crate::mail::{Command, ImplicitMismatch, MailEvent, MailWarning, Protocol};
+use crate::mail::{Command, Doubt, ImplicitMismatch, MailEvent, MailWarning, Protocol};
 use crate::time::Timestamp;
 use crate::tls::{Started, TlsHow};
 
@@ -45,8 +45,8 @@ pub(crate) struct Core {
     pub(crate) greeted: bool,
     /// Where the client spoke first, if that was before the server did.
     pub(crate) early: Option<(Timestamp, u64)>,
-    /// Whether the protocol is certain.
-    pub(crate) sure: bool,
+    /// Why the protocol is not certain.
+    pub(crate) doubt: Option<Doubt>,
     /// Bytes were seen, by direction.
     pub(crate) seen: [bool; 2],
     /// Bytes are missing, by direction: what they held is not known.
@@ -68,7 +68,7 @@ impl Core {
             auth: None,
             greeted: true,
             early: None,
-            sure: false,
+            doubt: Some(Doubt::MidStream),
             seen: [false; 2],
             gapped: [false; 2],
             skip: [Skip::No; 2],
@@ -100,9 +100,12 @@ impl Core {
         let Some((time, offset)) = self.early.take() else {
             return Ok(());
         };
-        if !std::mem::replace(&mut self.sure, true) {
-            let (protocol, sure) = (self.protocol, true);
-            out.mail(&MailEvent::Protocol { time, protocol, sure })?;
+        if self.doubt.take().is_some() {
+            out.mail(&MailEvent::Protocol {
+                time,
+                protocol: self.protocol,
+                doubt: None,
+            })?;
         }
         out.warn(time, Direction::ToServer, offset, MailWarning::EarlyTalker)
     }

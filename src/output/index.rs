@@ -123,10 +123,10 @@ impl Gathered {
 
     fn mail_event(&mut self, event: &MailEvent) {
         match event {
-            MailEvent::Protocol { protocol, sure, .. } => {
+            MailEvent::Protocol { protocol, doubt, .. } => {
                 self.mail = Some(MailFacts {
                     protocol: protocol_name(*protocol),
-                    sure: *sure,
+                    sure: doubt.is_none(),
                     starttls: None,
                 });
             }
@@ -366,7 +366,7 @@ mod tests {
         gathered.event(&Event::Mail(&MailEvent::Protocol {
             time: connection.first_time,
             protocol: Protocol::Smtp,
-            sure: true,
+            doubt: None,
         }));
         gathered.event(&Event::Gap {
             direction: Direction::ToClient,

@@ -139,9 +139,13 @@ impl<W: Write> Json<W> {
         memory.helo.event(event);
         let protocol = memory.protocol.map(protocol_name);
         match event {
-            MailEvent::Protocol { time, protocol, sure } => {
+            MailEvent::Protocol {
+                time,
+                protocol,
+                doubt,
+            } => {
                 self.memory(connection).protocol = Some(*protocol);
-                let value = json!({"service": protocol_name(*protocol), "sure": sure});
+                let value = json!({"service": protocol_name(*protocol), "sure": doubt.is_none()});
                 self.tell(connection, "protocol", *time, value)
             }
             MailEvent::Command(command) => {

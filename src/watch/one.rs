@@ -5,7 +5,7 @@ use crate::mail::input::{Input, Kept, Out};
 use crate::mail::probe::{Outcome, Probe};
 use crate::mail::session::Session;
 use crate::mail::starttls::{sniff, sniff_hello};
-use crate::mail::{Flow, ImplicitMismatch, MailEvent, MailWarning, Protocol, port_hint};
+use crate::mail::{Doubt, Flow, ImplicitMismatch, MailEvent, MailWarning, Protocol, port_hint};
 use crate::time::Timestamp;
 use crate::tls::TlsWatcher;
 
@@ -254,13 +254,22 @@ impl Watch {
             return Ok(());
         };
         let time = probe.time().unwrap_or(input.time());
-        out.mail(&MailEvent::Protocol { time, protocol, sure })?;
+        let doubt = match (sure, probe.from_start) {
+            (true, _) => None,
+            (false, true) => Some(Doubt::NoGreeting),
+            (false, false) => Some(Doubt::MidStream),
+        };
+        out.mail(&MailEvent::Protocol {
+            time,
+            protocol,
+            doubt,
+        })?;
         if *self.stage(Direction::ToServer) == Stage::Tls && input.direction == Direction::ToClient {
             let warning = MailWarning::ImplicitMismatch(ImplicitMismatch::ServerIsPlain);
             out.warn(time, Direction::ToServer, 0, warning)?;
         }
         let mut session = Box::new(Session::new(protocol, probe.from_start));
-        session.core().sure = sure;
+        session.core().doubt = doubt;
         if let Some(early) = probe.early_garbage() {
             session.lose_client(early);
         }

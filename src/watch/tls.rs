@@ -2,7 +2,7 @@
 
 use crate::event::{Direction, Kind, SinkError, Verdict};
 use crate::mail::input::{Input, Out};
-use crate::mail::{MailEvent, MailWarning, port_hint};
+use crate::mail::{Doubt, MailEvent, MailWarning, port_hint};
 use crate::tls::{Started, TlsEvent, TlsHow, TlsWatcher, looks_like_chain, looks_like_client_hello};
 
 use super::one::{Stage, Watch};
@@ -47,7 +47,7 @@ impl Watch {
             out.mail(&MailEvent::Protocol {
                 time: input.time(),
                 protocol,
-                sure: false,
+                doubt: Some(Doubt::Hidden),
             })?;
         }
         Ok(Started {

@@ -126,7 +126,10 @@ fn transaction(t: &Transaction) -> String {
 
 fn mail(event: &MailEvent) -> String {
     match event {
-        MailEvent::Protocol { protocol, sure, .. } => format!("{protocol:?} sure={sure}"),
+        MailEvent::Protocol { protocol, doubt, .. } => {
+            let why = doubt.map_or(String::new(), |doubt| format!(" {doubt:?}"));
+            format!("{protocol:?} sure={}{why}", doubt.is_none())
+        }
         MailEvent::Command(c) => {
             let tag = if c.tag.is_empty() {
                 String::new()

@@ -4,7 +4,7 @@ use crate::event::{Direction, SinkError};
 use crate::mail::auth::Attempt;
 use crate::mail::input::Out;
 use crate::mail::line::{Line, split_word, text};
-use crate::mail::{Command, MailEvent, MailWarning, Protocol};
+use crate::mail::{Command, Doubt, MailEvent, MailWarning, Protocol};
 
 use super::{Asked, Mode, Smtp, What, Why};
 use crate::mail::message::Body;
@@ -27,7 +27,7 @@ impl Smtp {
             out.mail(&MailEvent::Protocol {
                 time: line.time,
                 protocol: Protocol::Lmtp,
-                sure: self.core.whole(),
+                doubt: (!self.core.whole()).then(|| self.core.doubt.unwrap_or(Doubt::MidStream)),
             })?;
         }
         out.mail(&MailEvent::Command(told.clone()))?;

@@ -150,7 +150,7 @@ impl Smtp {
             _ => {
                 // Where not all has been seen, a reply may be older than any command that was.
                 let older = self.queue.front().is_some_and(|asked| asked.time > reply.time);
-                return if older && !self.core.sure {
+                return if older && self.core.doubt.is_some() {
                     None
                 } else {
                     self.queue.pop_front()

@@ -1,8 +1,8 @@
 //! What to say of mail.
 
 use super::{Weight, Words, who};
-use crate::event::{Connection, Direction};
-use crate::mail::{Auth, ImplicitMismatch, MailEvent, MailWarning, Reply, Starttls, StarttlsOutcome};
+use crate::event::{ClientKnown, Connection, Direction};
+use crate::mail::{Auth, Doubt, ImplicitMismatch, MailEvent, MailWarning, Reply, Starttls, StarttlsOutcome};
 use crate::output::escape::escaped;
 use crate::output::facts::protocol_name;
 
@@ -31,20 +31,30 @@ pub fn mail(connection: &Connection, event: &MailEvent) -> Option<Words> {
         MailEvent::Protocol {
             time,
             protocol,
-            sure: false,
+            doubt: Some(doubt),
         } => Some(Words {
             weight: Weight::Remark,
             direction: Direction::ToServer,
             time: Some(*time),
             text: format!(
-                "{}, as it seems: its beginning was not seen",
-                protocol_name(*protocol).to_uppercase()
+                "{}, as it seems{}",
+                protocol_name(*protocol).to_uppercase(),
+                why(connection, *doubt)
             ),
         }),
         MailEvent::Protocol { .. }
         | MailEvent::Command(_)
         | MailEvent::Reply(_)
         | MailEvent::Transaction(_) => None,
+    }
+}
+
+fn why(connection: &Connection, doubt: Doubt) -> &'static str {
+    match doubt {
+        Doubt::MidStream if connection.client_known == ClientKnown::Guessed => ": its beginning was not seen",
+        Doubt::MidStream => ": not all of its beginning was seen",
+        Doubt::NoGreeting => ": no greeting was seen before the client spoke",
+        Doubt::Hidden => " from the port: TLS begins with the first byte",
     }
 }
 
