@@ -1,5 +1,7 @@
 //! Which mail protocol a connection speaks, by the first line of each side; its port is a hint only.
 
+use std::borrow::Cow;
+
 use crate::event::{Direction, Verdict};
 use crate::mail::Protocol;
 use crate::mail::line::split_word;
@@ -244,6 +246,12 @@ const SMTP: [&str; 21] = [
     "EHLO", "HELO", "LHLO", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "NOOP", "QUIT", "VRFY", "EXPN", "HELP",
     "AUTH", "STARTTLS", "XCLIENT", "XFORWARD", "ETRN", "TURN", "ATRN", "SEND",
 ];
+
+/// A verb of SMTP, without memory of its own if it is a known one.
+pub(crate) fn smtp_verb(verb: &str) -> Cow<'static, str> {
+    let known = SMTP.iter().find(|known| **known == verb);
+    known.map_or_else(|| Cow::Owned(verb.to_owned()), |known| Cow::Borrowed(*known))
+}
 
 /// POP3's commands.
 const POP3: [&str; 15] = [

@@ -3,12 +3,14 @@
 use crate::event::SinkError;
 use crate::mail::input::Out;
 use crate::mail::line::{Line, text};
-use crate::mail::shared::{Core, MAX_QUEUE, MAX_TEXT};
+use crate::mail::shared::{Core, MAX_TEXT};
 use crate::mail::{MailEvent, Reply};
 use crate::time::Timestamp;
 
 /// Bytes of a reply's lines that are told.
 const MAX_REPLY: usize = 8 * 1024;
+/// And how many lines.
+const MAX_LINES: usize = 1000;
 
 /// A reply in the making.
 #[derive(Debug)]
@@ -40,7 +42,7 @@ impl Core {
         if replying.reply.code.as_bytes() != code {
             replying.reply.code = text(code, 16);
         }
-        if replying.len < MAX_REPLY && replying.reply.lines.len() < MAX_QUEUE {
+        if replying.len < MAX_REPLY && replying.reply.lines.len() < MAX_LINES {
             replying.len = replying.len.saturating_add(line_text.len());
             replying.reply.lines.push(text(line_text, MAX_TEXT));
         }

@@ -13,8 +13,8 @@ use crate::tls::{Started, TlsHow};
 
 /// Bytes kept that can't be understood before the other side answers.
 pub(crate) const MAX_KEPT: usize = 16 * 1024;
-/// Commands outstanding, and lines of a reply.
-pub(crate) const MAX_QUEUE: usize = 1000;
+/// Commands outstanding.
+pub(crate) const MAX_QUEUE: usize = 256;
 /// Bytes of an argument, of a reply's line.
 pub(crate) const MAX_TEXT: usize = 1024;
 /// Bytes of a verb.

@@ -184,7 +184,7 @@ impl Smtp {
             self.mails.sent(*body);
         }
         let asked = Asked {
-            verb: ".".to_owned(),
+            verb: ".".into(),
             time,
             what: What::Dot(depth, None),
         };

@@ -2,6 +2,7 @@
 
 use crate::event::{Direction, SinkError};
 use crate::mail::auth::Attempt;
+use crate::mail::detect::smtp_verb;
 use crate::mail::input::Out;
 use crate::mail::line::{Line, split_word, text};
 use crate::mail::{Command, Doubt, MailEvent, MailWarning, Protocol};
@@ -46,7 +47,7 @@ impl Smtp {
             "RCPT" => {
                 let depth = self.mails.current(line.time, out)?;
                 let to = address(argument).unwrap_or_default();
-                What::Recipient(depth, self.mails.recipient(depth, to))
+                What::Recipient(depth, self.mails.recipient(depth, &to))
             }
             "DATA" => What::Data(self.mails.current(line.time, out)?),
             "BDAT" => return self.bdat(told, line, argument, out),
@@ -89,7 +90,7 @@ impl Smtp {
         }
         self.early.clear();
         self.ask(Asked {
-            verb: told.verb.clone(),
+            verb: smtp_verb(&told.verb),
             time: told.time,
             what,
         });

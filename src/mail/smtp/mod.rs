@@ -5,9 +5,11 @@
 
 mod client;
 mod command;
+mod recipients;
 mod reply;
 mod transaction;
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use crate::event::{Direction, SinkError, Verdict};
@@ -48,7 +50,7 @@ enum Why {
 /// A command that has not been answered.
 #[derive(Debug)]
 struct Asked {
-    verb: String,
+    verb: Cow<'static, str>,
     time: Timestamp,
     what: What,
 }
@@ -62,7 +64,7 @@ enum What {
     /// RSET, QUIT, HELO: mails up to this one are over.
     Ends(u32),
     Mail(u32),
-    Recipient(u32, usize),
+    Recipient(u32, u16),
     Data(u32),
     /// The final dot. LMTP: so many replies are still to come, once known.
     Dot(u32, Option<u32>),

@@ -7,7 +7,7 @@ use crate::mail::line::Line;
 use crate::mail::shared::Flow;
 use crate::mail::{MailWarning, Protocol, Reply};
 
-use super::transaction::is_refusal;
+use super::transaction::{brief, is_refusal};
 use super::{Asked, Mode, Smtp, What, Why};
 
 /// Replies kept that came before what they answer.
@@ -181,7 +181,7 @@ impl Smtp {
                     self.mails.refuse_current(reply);
                 }
                 if self.early.len() < MAX_EARLY {
-                    self.early.push_back(reply.clone());
+                    self.early.push_back(brief(reply));
                 }
                 Ok(())
             }

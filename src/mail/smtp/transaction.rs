@@ -7,17 +7,29 @@ use crate::mail::input::Out;
 use crate::mail::{MailEvent, Reply, Transaction};
 use crate::time::Timestamp;
 
+use super::recipients::Recipients;
 use crate::mail::message::Body;
 
-/// Recipients that are listed; all are counted.
-const MAX_RECIPIENTS: usize = 100;
 /// Mails that wait for their replies.
 const MAX_MAILS: usize = 8;
+/// Recipients of a mail that are listed; all are counted.
+const MAX_RECIPIENTS: usize = 100;
+/// Memory for the addresses of a session's mails: a hundred recipients of the usual length.
+const MAX_ADDRESSES: usize = 3 * 1024;
+/// And for their header fields beside them.
+const MAX_KEPT: usize = 5 * 1024;
+/// Memory of a header field beside its value.
+const FIELD: usize = 96;
+/// Bytes of text kept of a reply that decides.
+const MAX_REPLY: usize = 512;
 
 /// One mail.
 #[derive(Debug)]
 struct Mail {
     told: Transaction,
+    recipients: Recipients,
+    /// Memory for addresses and header fields.
+    kept: usize,
     /// The message has been sent, or what there is of it.
     sent: bool,
     /// A refusal of a recipient: decides if all are refused.
@@ -51,10 +63,11 @@ impl Mails {
         from: Option<String>,
         out: &mut Out<'_, '_>,
     ) -> Result<u32, SinkError> {
-        if self.list.len() >= MAX_MAILS {
+        while self.list.len() >= MAX_MAILS || self.kept() >= MAX_ADDRESSES {
             self.finish_front(out)?;
         }
         self.depth = self.depth.saturating_add(1);
+        let kept = from.as_ref().map_or(0, String::len);
         self.list.push_back(Mail {
             told: Transaction {
                 time,
@@ -67,6 +80,8 @@ impl Mails {
                 reply: None,
                 accepted: None,
             },
+            recipients: Recipients::default(),
+            kept,
             sent: false,
             refused: None,
             taken: 0,
@@ -84,30 +99,36 @@ impl Mails {
         }
     }
 
+    /// Memory for addresses and header fields of all.
+    fn kept(&self) -> usize {
+        self.list.iter().map(|mail| mail.kept).sum()
+    }
+
     fn get(&mut self, depth: u32) -> Option<&mut Mail> {
         self.list.iter_mut().find(|mail| mail.told.depth == depth)
     }
 
     /// RCPT TO: its index among the recipients.
-    pub(super) fn recipient(&mut self, depth: u32, to: String) -> usize {
-        let Some(mail) = self.get(depth) else { return 0 };
+    pub(super) fn recipient(&mut self, depth: u32, to: &str) -> u16 {
+        let cost = Recipients::cost(to);
+        let room = self.kept() + cost <= MAX_ADDRESSES;
+        let Some(mail) = self.get(depth) else {
+            return u16::MAX;
+        };
         mail.told.recipient_count = mail.told.recipient_count.saturating_add(1);
-        let index = mail.told.recipients.len();
-        if index >= MAX_RECIPIENTS {
-            return usize::MAX;
+        if !room || mail.recipients.len() >= MAX_RECIPIENTS {
+            return u16::MAX;
         }
-        mail.told.recipients.push((to, None));
-        index
+        mail.kept += cost;
+        mail.recipients.push(to)
     }
 
     /// The reply to a recipient.
-    pub(super) fn recipient_reply(&mut self, depth: u32, index: usize, reply: &Reply) {
+    pub(super) fn recipient_reply(&mut self, depth: u32, index: u16, reply: &Reply) {
         let Some(mail) = self.get(depth) else { return };
-        if let Some((_, code)) = mail.told.recipients.get_mut(index) {
-            *code = Some(reply.code.clone());
-        }
+        mail.recipients.answer(usize::from(index), reply);
         if is_refusal(reply) {
-            mail.refused = Some(reply.clone());
+            mail.refused = Some(brief(reply));
         } else {
             mail.taken = mail.taken.saturating_add(1);
         }
@@ -121,27 +142,35 @@ impl Mails {
     /// LMTP: the reply behind the dot for the next recipient that was taken.
     pub(super) fn delivery_reply(&mut self, depth: u32, reply: &Reply) {
         let Some(mail) = self.get(depth) else { return };
-        let mut rest = mail.told.recipients.iter_mut().enumerate().skip(mail.delivered);
-        let taken = rest.find(|(_, (_, code))| code.as_ref().is_some_and(|code| code.starts_with('2')));
-        if let Some((index, (_, code))) = taken {
-            *code = Some(reply.code.clone());
+        if let Some(index) = mail.recipients.taken(mail.delivered) {
+            mail.recipients.answer(index, reply);
             mail.delivered = index + 1;
         }
     }
 
     /// The message of the mail at hand is complete, or there will be no more of it.
     pub(super) fn sent(&mut self, body: Body) {
+        let mut room = MAX_KEPT.saturating_sub(self.kept());
         if let Some(mail) = self.list.back_mut().filter(|mail| !mail.sent) {
             mail.sent = true;
             mail.told.size = body.size();
             mail.told.headers = body.header.fields();
+            mail.told.headers.retain(|(_, value)| {
+                let cost = FIELD + value.len();
+                let fits = cost <= room;
+                if fits {
+                    room -= cost;
+                    mail.kept += cost;
+                }
+                fits
+            });
         }
     }
 
     /// The server refuses, for good or for now: decides unless an earlier refusal has.
     pub(super) fn refuse(&mut self, depth: u32, reply: &Reply) {
         if let Some(mail) = self.get(depth) {
-            mail.told.reply.get_or_insert_with(|| reply.clone());
+            mail.told.reply.get_or_insert_with(|| brief(reply));
             mail.told.accepted = Some(false);
         }
     }
@@ -168,7 +197,7 @@ impl Mails {
             // LMTP: one recipient's yes is a mail taken; what is shown is the refusal, if there is one.
             let further = std::mem::replace(&mut mail.decided, true);
             if !further || is_refusal(reply) {
-                mail.told.reply = Some(reply.clone());
+                mail.told.reply = Some(brief(reply));
             }
             let before = further && mail.told.accepted == Some(true);
             mail.told.accepted = Some(before || !is_refusal(reply));
@@ -201,11 +230,91 @@ impl Mails {
             mail.told.reply = mail.refused;
             mail.told.accepted = Some(false);
         }
+        mail.told.recipients = mail.recipients.list();
         out.mail(&MailEvent::Transaction(mail.told))
+    }
+}
+
+/// A reply without the lines that are too many to be kept.
+pub(super) fn brief(reply: &Reply) -> Reply {
+    let mut room = MAX_REPLY;
+    let mut fits = |line: &&String| {
+        let fits = room > 0;
+        room = room.saturating_sub(size_of::<String>() + line.len());
+        fits
+    };
+    Reply {
+        lines: reply
+            .lines
+            .iter()
+            .take_while(|line| fits(line))
+            .cloned()
+            .collect(),
+        code: reply.code.clone(),
+        answers: reply.answers.clone(),
+        ..*reply
     }
 }
 
 /// 4xx or 5xx.
 pub(super) fn is_refusal(reply: &Reply) -> bool {
     reply.code.starts_with(['4', '5'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Connection, Event};
+
+    /// What is told of mails, each with so many recipients of this length, that nobody answers.
+    fn told(mails: usize, recipients: usize, len: usize) -> (usize, Vec<Transaction>) {
+        let mut told = Vec::new();
+        let mut emit = |_: &Connection, event: &Event<'_>| {
+            if let Event::Mail(MailEvent::Transaction(mail)) = event {
+                told.push(mail.clone());
+            }
+            Ok(())
+        };
+        let connection = crate::mail::tests::connection();
+        let mut out = Out {
+            connection: &connection,
+            emit: &mut emit,
+        };
+        let mut list = Mails::new();
+        let mut most = 0;
+        for _ in 0..mails {
+            let depth = list
+                .begin(Timestamp::default(), Some("a".repeat(len)), &mut out)
+                .unwrap();
+            for _ in 0..recipients {
+                list.recipient(depth, &"r".repeat(len));
+            }
+            let mut body = Body::new();
+            body.header
+                .feed(format!("Subject: {}\r\n\r\n", "s".repeat(512)).as_bytes());
+            list.sent(body);
+            most = most.max(list.kept());
+        }
+        list.close(&mut out).unwrap();
+        (most, told)
+    }
+
+    #[test]
+    fn a_hundred_usual_recipients_are_listed_with_the_header() {
+        let (_, mails) = told(1, 120, 25);
+        assert_eq!((mails[0].recipients.len(), mails[0].recipient_count), (100, 120));
+        assert_eq!(mails[0].headers.len(), 1);
+    }
+
+    #[test]
+    fn what_a_session_keeps_is_bounded_and_all_is_counted() {
+        let (most, mails) = told(20, 100, 500);
+        assert!(most <= MAX_KEPT, "{most}");
+        assert_eq!(mails.len(), 20);
+        assert!(
+            mails
+                .iter()
+                .all(|mail| mail.recipient_count == 100 && !mail.recipients.is_empty())
+        );
+    }
 }
