@@ -4,13 +4,13 @@
 //! bounded: a message longer than [`MAX_MESSAGE`] is skipped, and told by its number only.
 
 use super::names::handshake_exists;
-use super::probe::MAX_PAYLOAD;
 
-/// Bytes kept of a direction at most.
-const MAX_KEPT: usize = 64 * 1024;
+/// Bytes kept of a direction at most: there may be many handshakes that stop half-way. A record with the rest of a
+/// long message in it may hold more; what does not fit is skipped, too.
+const MAX_KEPT: usize = 20 * 1024;
 
-/// Longest message that is kept. Beside it, what is kept holds at most one record.
-const MAX_MESSAGE: usize = MAX_KEPT - MAX_PAYLOAD;
+/// Longest message that is kept. Chains of certificates have some 5 KB, very long ones.
+const MAX_MESSAGE: usize = 16 * 1024;
 
 /// A message out of the buffer.
 pub(super) enum Message<'a> {
@@ -27,6 +27,8 @@ pub(super) struct Messages {
     /// Bytes of a long message still to come, and its number.
     skip: usize,
     skipped: Option<u8>,
+    /// Bytes behind what is kept that found no room.
+    dropped: usize,
     /// What is kept begins in the middle of a message, as far as we know: behind a gap.
     lost: bool,
 }
@@ -37,9 +39,9 @@ impl Messages {
         let n = self.skip.min(bytes.len());
         self.skip -= n;
         let bytes = bytes.get(n..).unwrap_or_default();
-        // Full only if records grow past their bound, as SSL 2.0's may.
-        let room = MAX_KEPT.saturating_sub(self.kept.len());
-        self.kept.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        let room = MAX_KEPT.saturating_sub(self.kept.len()).min(bytes.len());
+        self.kept.extend_from_slice(bytes.get(..room).unwrap_or_default());
+        self.dropped = self.dropped.saturating_add(bytes.len() - room);
     }
 
     /// Payload is missing, or what came was none.
@@ -69,7 +71,7 @@ impl Messages {
             }
             rest = behind;
         }
-        rest.is_empty() && !self.kept.is_empty()
+        rest.is_empty() && !self.kept.is_empty() && self.dropped == 0
     }
 
     /// Number of the first message kept.
@@ -84,9 +86,10 @@ impl Messages {
 
     /// Takes what is kept out of sight: it is not readable.
     pub(super) fn clear(&mut self) {
-        self.kept = Vec::new();
-        self.skip = 0;
-        self.skipped = None;
+        *self = Self {
+            lost: self.lost,
+            ..Self::default()
+        };
     }
 
     /// Hands out the first message only, and forgets what stands behind it: the MAC of a record that is not
@@ -121,17 +124,21 @@ impl Messages {
                 self.lose();
                 return;
             }
-            if len > MAX_MESSAGE {
-                self.skip = (4 + len).saturating_sub(rest.len());
+            if len > MAX_MESSAGE || self.dropped > 0 {
+                let Some(skip) = (4 + len).checked_sub(rest.len() + self.dropped) else {
+                    self.lose();
+                    return;
+                };
+                self.skip = skip;
                 self.skipped = Some(number);
+                self.dropped = 0;
                 rest = &[];
             }
         }
-        if rest.is_empty() {
-            self.kept = Vec::new();
+        if self.dropped > 0 {
+            self.lose();
         } else {
-            let done = self.kept.len() - rest.len();
-            self.kept.drain(..done);
+            self.kept = rest.to_vec();
         }
     }
 }
@@ -145,4 +152,21 @@ fn cut(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 
 fn len24([a, b, c]: [u8; 3]) -> usize {
     usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hello_that_is_never_finished_costs_little() {
+        let hello = [&[1, 0, 0xb3, 0xb0][..], &[0; 45_000]].concat();
+        let mut messages = Messages::default();
+        for record in hello.chunks(15_000) {
+            messages.payload(record);
+            assert!(messages.kept().len() <= MAX_KEPT);
+            messages.drain(|_| ());
+            assert_eq!(messages.kept.capacity(), 0);
+        }
+    }
 }

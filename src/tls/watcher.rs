@@ -11,7 +11,7 @@ use super::step::step;
 /// Follows the TLS of one connection. Small: once the handshake is over, it holds no memory but itself.
 ///
 /// It is fed what stands behind the switch in each direction, in order and each byte once. How the bytes are cut
-/// into pieces does not matter. During a handshake in clear it keeps at most 64 KiB a direction.
+/// into pieces does not matter. During a handshake in clear it keeps at most 20 KiB a direction.
 pub struct TlsWatcher {
     records: [Records; 2],
     session: Session,

@@ -325,6 +325,26 @@ fn a_message_too_long_to_keep_is_told_by_its_number_and_does_not_hide_the_next()
 }
 
 #[test]
+fn what_finds_no_room_behind_a_long_message_does_not_hide_the_next() {
+    let flight = [
+        message(22, &[0; 300]),
+        message(11, &vec![0; 16_300]),
+        message(13, &vec![0; 6000]),
+    ]
+    .concat();
+    let records: Vec<Vec<u8>> = flight.chunks(16_384).map(|piece| record(22, piece)).collect();
+    let talk = Talk::starttls().client(&[hello()]).server(&[answer12()]);
+    let lines = facts(&talk.server(&records).server(&[handshake(14, &[])]).events);
+    let expected = [
+        "< CertificateStatus",
+        "< Certificate ",
+        "< CertificateRequest",
+        "< ServerHelloDone",
+    ];
+    assert_eq!(lines[2..], expected);
+}
+
+#[test]
 fn who_says_hello_is_the_client_whoever_opened_the_connection() {
     let lines = facts(
         &Talk::starttls()
