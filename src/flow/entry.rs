@@ -234,7 +234,8 @@ impl Entry {
 }
 
 /// With no SYN seen: the server is on the well-known port, else on the lower one; on equal ports who
-/// spoke first is the client.
+/// spoke first is the client. This list is not the one of mail, of which nothing is known here: any server whose port
+/// may lie above its client's belongs in it.
 fn guess_client(ends: &[Endpoint; 2], speaker: usize) -> usize {
     let [zero, one] = ends;
     let known =

@@ -89,6 +89,13 @@ impl<'a> Input<'a> {
         self.bytes.get(self.at..).unwrap_or_default()
     }
 
+    /// What is left of the next `n` bytes.
+    pub(crate) fn upcoming(&self, n: u64) -> &'a [u8] {
+        let rest = self.rest();
+        let n = usize::try_from(n).unwrap_or(usize::MAX);
+        rest.get(..n).unwrap_or(rest)
+    }
+
     /// Whether nothing is left.
     pub(crate) fn is_empty(&self) -> bool {
         self.at >= self.bytes.len()

@@ -30,7 +30,7 @@ pub use event::{
 pub(crate) use shared::Flow;
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use crate::decode::{Endpoint, Scope};
     use crate::event::{ClientKnown, Connection};
 

@@ -7,11 +7,8 @@ use indicatif::HumanCount;
 use super::facts::{TlsFacts, end_name, starttls_name};
 use super::helo::Helo;
 use crate::event::{CloseReason, Closing, Connection, Direction, Event};
-use crate::mail::{MailEvent, Protocol, Reply, StarttlsOutcome};
+use crate::mail::{MailEvent, Protocol, Reply, StarttlsOutcome, port_hint};
 use crate::tls::TlsEvent;
-
-/// Ports of mail: what happens on them is a mail session even where no word of it can be read.
-const PORTS: [u16; 9] = [25, 110, 143, 465, 587, 993, 995, 2525, 4190];
 
 /// Characters kept of a text from the wire.
 const KEPT: usize = 200;
@@ -121,7 +118,7 @@ impl Session {
 
     /// Whether this was mail, by what was said, or by the port where nothing can be read.
     pub fn is_mail(&self, connection: &Connection) -> bool {
-        self.protocol.is_some() || PORTS.contains(&connection.server.port)
+        self.protocol.is_some() || port_hint(connection.server.port).is_some()
     }
 
     /// Whether anything was said, in clear or not.
@@ -207,6 +204,15 @@ mod tests {
         let mut totals = MailTotals::default();
         totals.add(&session);
         totals.to_string()
+    }
+
+    #[test]
+    fn lmtps_port_is_one_of_mail_too() {
+        let mut connection = crate::mail::tests::connection();
+        connection.server.port = 24;
+        assert!(Session::default().is_mail(&connection));
+        connection.server.port = 80;
+        assert!(!Session::default().is_mail(&connection));
     }
 
     #[test]

@@ -166,10 +166,7 @@ impl Imap {
         input: &mut Input<'_>,
         out: &mut Out<'_, '_>,
     ) -> Result<Flow, SinkError> {
-        let n = usize::try_from(left)
-            .unwrap_or(usize::MAX)
-            .min(input.rest().len());
-        let bytes = input.rest().get(..n).unwrap_or_default();
+        let bytes = input.upcoming(left);
         if let Some(building) = self.building.as_mut().filter(|building| building.is_inlining()) {
             for byte in bytes {
                 if matches!(byte, b'"' | b'\\') {
@@ -178,8 +175,8 @@ impl Imap {
                 building.text.push(*byte);
             }
         }
-        input.pass(n, kind, out)?;
-        self.literal_passed(left, n as u64, kind);
+        input.pass(bytes.len(), kind, out)?;
+        self.literal_passed(left, bytes.len() as u64, kind);
         Ok(Flow::Go)
     }
 

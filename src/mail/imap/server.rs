@@ -81,9 +81,7 @@ impl Imap {
     pub(super) fn server(&mut self, input: &mut Input<'_>, out: &mut Out<'_, '_>) -> Result<Flow, SinkError> {
         let direction = Direction::ToClient;
         if let Some(left) = self.literal {
-            let n = usize::try_from(left)
-                .unwrap_or(usize::MAX)
-                .min(input.rest().len());
+            let n = input.upcoming(left).len();
             let left = left - n as u64;
             self.literal = (left > 0).then_some(left);
             input.pass(n, Kind::Body, out)?;

@@ -210,15 +210,13 @@ impl Smtp {
         input: &mut Input<'_>,
         out: &mut Out<'_, '_>,
     ) -> Result<Flow, SinkError> {
-        let n = usize::try_from(left)
-            .unwrap_or(usize::MAX)
-            .min(input.rest().len());
-        if let (Some(body), Some(bytes)) = (&mut self.body, input.rest().get(..n)) {
+        let bytes = input.upcoming(left);
+        if let Some(body) = &mut self.body {
             body.octets(bytes);
         }
-        input.pass(n, Kind::Body, out)?;
+        input.pass(bytes.len(), Kind::Body, out)?;
         self.mode = Mode::Chunk { left, last };
-        self.end_chunk(n as u64);
+        self.end_chunk(bytes.len() as u64);
         Ok(Flow::Go)
     }
 
