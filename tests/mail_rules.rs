@@ -645,6 +645,20 @@ fn rule_9_imap_literals_and_preauth() {
 }
 
 #[test]
+fn what_imap_compresses_is_not_understood() {
+    let mut runs = script("S: * OK hi\nC: a1 COMPRESS DEFLATE\nS: a1 OK on");
+    runs.push((ToServer, b"\x4a\x34\n a2 LOGIN me\n".to_vec()));
+    runs.push((ToClient, b"\x4a\x34 * BYE\n".to_vec()));
+    let seen = told_runs(&runs);
+    assert!(
+        seen.told.last().unwrap().starts_with("Compressed"),
+        "{:?}",
+        seen.told
+    );
+    assert!(seen.of(ToServer, Kind::Plain).contains("a2 LOGIN me"));
+}
+
+#[test]
 fn rule_10_in_mid_stream_all_is_a_guess() {
     let seen = first("smtp-midstream.pcap");
     assert_eq!(seen.told[0], "Smtp sure=false MidStream");

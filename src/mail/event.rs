@@ -197,4 +197,6 @@ pub enum MailEvent {
         offset: u64,
         warning: MailWarning,
     },
+    /// Both sides go on compressed (IMAP's COMPRESS, RFC 4978); nothing is understood any more.
+    Compressed { time: Timestamp },
 }

@@ -206,6 +206,9 @@ impl<W: Write> Json<W> {
                 });
                 self.tell(connection, "warning", *time, value)
             }
+            MailEvent::Compressed { time } => {
+                self.tell(connection, "compressed", *time, json!({"service": protocol}))
+            }
         }
     }
 

@@ -159,6 +159,7 @@ fn mail(event: &MailEvent) -> String {
             StarttlsOutcome::Refused(reply) => format!("{:?} STARTTLS refused {}", s.protocol, reply.code),
             outcome => format!("{:?} STARTTLS {outcome:?}", s.protocol),
         },
+        MailEvent::Compressed { .. } => "Compressed".to_owned(),
         MailEvent::Warning {
             direction,
             offset,

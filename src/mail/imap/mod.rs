@@ -67,6 +67,7 @@ pub(crate) struct Imap {
     /// Octets left of a literal of the server, and whether its line goes on.
     literal: Option<u64>,
     goes_on: bool,
+    compressed: bool,
 }
 
 impl Imap {
@@ -82,6 +83,7 @@ impl Imap {
             kind: Kind::Reply,
             literal: None,
             goes_on: false,
+            compressed: false,
         }
     }
 
@@ -92,6 +94,11 @@ impl Imap {
     pub(crate) fn data(&mut self, input: &mut Input<'_>, out: &mut Out<'_, '_>) -> Result<Flow, SinkError> {
         self.core.see(input);
         while !input.is_empty() {
+            if self.compressed {
+                let rest = input.rest().len();
+                input.pass(rest, Kind::Plain, out)?;
+                break;
+            }
             let flow = match input.direction {
                 Direction::ToServer => self.client(input, out)?,
                 Direction::ToClient => self.server(input, out)?,

@@ -3,6 +3,7 @@
 use memchr::memchr;
 
 use crate::event::{Direction, Kind, SinkError};
+use crate::mail::MailEvent;
 use crate::mail::detect::server_begins;
 use crate::mail::input::{Input, Out};
 use crate::mail::line::{Line, split_word};
@@ -227,6 +228,10 @@ impl Imap {
                     Mode::Undecided(Why::Starttls) => self.understand_kept(Mode::Commands, out),
                     _ => Ok(()),
                 }
+            }
+            Some("COMPRESS") if accepted => {
+                self.compressed = true;
+                out.mail(&MailEvent::Compressed { time: reply.time })
             }
             // A literal that the server did not want: its command is over without it.
             None if !accepted && matches!(self.mode, Mode::Undecided(Why::Literal(..))) => {

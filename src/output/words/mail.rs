@@ -42,6 +42,12 @@ pub fn mail(connection: &Connection, event: &MailEvent) -> Option<Words> {
                 why(connection, *doubt)
             ),
         }),
+        MailEvent::Compressed { time } => Some(Words {
+            weight: Weight::Remark,
+            direction: Direction::ToClient,
+            time: Some(*time),
+            text: "compressed from here on, shown as it is".to_owned(),
+        }),
         MailEvent::Protocol { .. }
         | MailEvent::Command(_)
         | MailEvent::Reply(_)
