@@ -415,6 +415,35 @@ fn names_are_tcpflow_s_byte_for_byte() {
 }
 
 #[test]
+fn a_secret_typed_letter_by_letter_leaves_no_trace_of_its_blanks() {
+    let mut talk = Talk::between("10.0.0.1:40001", "10.0.0.2:110");
+    talk.handshake()
+        .server(b"+OK POP3 ready\r\n")
+        .client(b"USER me\r\n")
+        .server(b"+OK\r\n");
+    for letter in b"PASS my\t three  words\r\n" {
+        talk.client(&[*letter]);
+    }
+    talk.server(b"+OK\r\n");
+    let frames: Vec<_> = talk
+        .segments
+        .iter()
+        .map(|segment| Frame::new(segment.time, segment.frame()))
+        .collect();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("talk.pcap");
+    let style = PcapStyle {
+        big_endian: false,
+        nanoseconds: true,
+    };
+    std::fs::write(&file, pcap(&frames, style)).unwrap();
+    let shown = run(flowdump().args(["-q", "-C", "--color", "never", "-r"]).arg(file))
+        .ok()
+        .text();
+    assert!(shown.contains("\nPASS [hidden]\n"), "{shown}");
+}
+
+#[test]
 fn what_waits_for_its_line_end_is_shown_after_a_second_in_the_order_of_time() {
     // Seconds, and what is said then: `first` comes back with less than a line, before the second is over.
     let mut first = Talk::between("10.0.0.1:40001", "10.0.0.2:25");
