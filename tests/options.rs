@@ -444,6 +444,27 @@ fn a_secret_typed_letter_by_letter_leaves_no_trace_of_its_blanks() {
 }
 
 #[test]
+fn a_template_whose_letters_are_empty_writes_nothing_beside_the_folder() {
+    let place = tempfile::tempdir().unwrap();
+    let absolute = format!("%v{}/absolute_%A", place.path().display());
+    for template in [&absolute, "%V%v../above_%A"] {
+        for out in ["out", "out.zip"] {
+            let mut command = flowdump();
+            command.args(["-q", "-T", template, "-o", out, "-r"]);
+            run(command.arg(capture("demo.pcap")).current_dir(place.path())).ok();
+        }
+    }
+    let mut beside: Vec<_> = std::fs::read_dir(place.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    beside.sort();
+    assert_eq!(beside, ["out", "out.zip", "out~1.zip"]);
+    let zip = std::fs::read(place.path().join("out~1.zip")).unwrap();
+    assert!(!zip.windows(9).any(|name| name == b"\0../above"));
+}
+
+#[test]
 fn what_waits_for_its_line_end_is_shown_after_a_second_in_the_order_of_time() {
     // Seconds, and what is said then: `first` comes back with less than a line, before the second is over.
     let mut first = Talk::between("10.0.0.1:40001", "10.0.0.2:25");

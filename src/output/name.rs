@@ -132,8 +132,21 @@ impl Namer {
                 Part::Letter(letter) => letter_text(*letter, connection, direction, count, &mut name),
             };
         }
-        name
+        inside(name)
     }
+}
+
+/// The name, which can't lead out of the folder: letters may stand for nothing, as `%v` does without a VLAN.
+fn inside(name: String) -> String {
+    let leads_out = |part: &str| matches!(part, "" | "..");
+    if !name.split('/').any(leads_out) {
+        return name;
+    }
+    let parts = name.split('/').map(|part| match part {
+        part if leads_out(part) => format!("_{part}"),
+        part => part.to_owned(),
+    });
+    parts.collect::<Vec<_>>().join("/")
 }
 
 /// `NAME`, `NAME~1`, `NAME~2`, …
@@ -273,6 +286,21 @@ mod tests {
             "000/010.077.001.001.49298-010.077.002.001.00025"
         );
         assert_eq!(name("", Some("%N-%S"), 3), "000-00000000000000000000c3");
+    }
+
+    #[test]
+    fn letters_that_stand_for_nothing_do_not_lead_out_of_the_folder() {
+        let v4 = connection("10.77.1.1", "10.77.2.1");
+        for (template, wanted) in [
+            ("%v/tmp/x_%A", "_/tmp/x_010.077.001.001"),
+            ("%V%v../esc_%A", "_../esc_010.077.001.001"),
+            ("a/%V.%v./%V/%a", "a/_../_/49298"),
+            ("%A/%V%v", "010.077.001.001/_"),
+            ("%v", "_"),
+        ] {
+            let namer = Namer::tcpflow("", Some(template)).unwrap();
+            assert_eq!(namer.name(&v4, Direction::ToServer, 0), wanted, "{template}");
+        }
     }
 
     #[test]
