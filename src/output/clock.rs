@@ -3,6 +3,8 @@
 //! A calendar costs more than decoding a packet, so the text of a second is made once and only its fraction
 //! is written anew: offsets from UTC change only on a second.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Datelike, Local, Timelike, Utc};
 
 use crate::time::Timestamp;
@@ -114,6 +116,11 @@ fn seconds(nanos: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(format!("{whole:>3}.{:06}", micros % 1_000_000).as_bytes());
 }
 
+/// Seconds for indexes and JSON, to the microsecond: the nearest double to a decimal has no more digits than it.
+pub fn whole_micros(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1e6
+}
+
 /// ISO 8601 in UTC with microseconds, for indexes: `2026-11-21T01:38:23.120345Z`.
 pub fn iso(time: Timestamp) -> String {
     String::from_utf8(iso_bytes(time).to_vec()).unwrap_or_default()
@@ -196,6 +203,20 @@ mod tests {
         let time = Timestamp::from_nanos(1_795_225_103_020_345_999);
         assert_eq!(iso(time), "2026-11-21T01:38:23.020345Z");
         assert_eq!(&basic_iso_bytes(time), b"20261121T013823.020345Z");
+    }
+
+    #[test]
+    fn durations_have_six_digits_at_the_most() {
+        for (nanos, wanted) in [
+            (1_833_881_000, "1.833881"),
+            (127_609_669, "0.127609"),
+            (86_399_999_999_999, "86399.999999"),
+            (1_500_000_000, "1.5"),
+            (0, "0.0"),
+        ] {
+            let seconds = whole_micros(Duration::from_nanos(nanos));
+            assert_eq!(serde_json::to_string(&seconds).unwrap(), wanted);
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use serde::Serialize;
 
-use super::clock::iso_bytes;
+use super::clock::{iso_bytes, whole_micros};
 use super::digits::{push_address, push_number};
 use super::facts::{TlsFacts, client_known, end_name, gap_reason, protocol_name, starttls_name};
 use super::harmless_json;
@@ -172,7 +172,7 @@ impl Gathered {
         line.time(r#","first_time":"#, connection.first_time);
         line.time(r#","last_time":"#, closing.last_time);
         let duration = closing.last_time.since(connection.first_time);
-        line.value(r#","duration":"#, &duration.as_secs_f64())?;
+        line.value(r#","duration":"#, &whole_micros(duration))?;
         line.flag(r#","handshake":"#, closing.handshake);
         line.word(r#","end":"#, end_name(closing.reason));
         if let Some(mail) = &self.mail {

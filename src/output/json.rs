@@ -6,7 +6,7 @@ use std::io::Write;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::clock::iso;
+use super::clock::{iso, whole_micros};
 use super::facts::{
     CertificateFacts, TlsFacts, client_known, conn_state, end_name, gap_reason, protocol_name, starttls_name,
 };
@@ -159,7 +159,7 @@ impl<W: Write> Json<W> {
             MailEvent::Reply(reply) => {
                 let value = json!({
                     "service": protocol, "offset": reply.offset, "code": reply.code, "lines": reply.lines,
-                    "answers": reply.answers, "latency": reply.latency.map(|latency| latency.as_secs_f64()),
+                    "answers": reply.answers, "latency": reply.latency.map(whole_micros),
                 });
                 self.tell(connection, "reply", reply.time, value)
             }
@@ -299,7 +299,7 @@ impl<W: Write> Json<W> {
             .or(memory.tls.as_ref().map(|_| "ssl"));
         let value = json!({
             "service": service,
-            "duration": closing.last_time.since(connection.first_time).as_secs_f64(),
+            "duration": whole_micros(closing.last_time.since(connection.first_time)),
             "orig_bytes": client.bytes, "resp_bytes": server.bytes,
             "orig_pkts": client.packets, "resp_pkts": server.packets,
             "missed_bytes": client.gap_bytes.saturating_add(server.gap_bytes),
