@@ -48,6 +48,11 @@ impl Timestamp {
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(u64::try_from(self.nanos_since(earlier)).unwrap_or(0))
     }
+
+    /// How far apart the two are, whichever comes first: clocks are set back, too.
+    pub fn apart(self, other: Self) -> Duration {
+        Duration::from_nanos(self.nanos_since(other).unsigned_abs())
+    }
 }
 
 impl Add<Duration> for Timestamp {

@@ -224,7 +224,7 @@ impl Folders {
         self.now = now;
         let mut flushed = Ok(());
         for folder in self.folders.values_mut() {
-            if folder.waiting.is_some_and(|since| now.since(since) >= patience) {
+            if folder.waiting.is_some_and(|since| now.apart(since) >= patience) {
                 flushed = flushed.and(folder.flush());
             }
         }

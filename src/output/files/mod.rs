@@ -107,6 +107,7 @@ pub struct Files {
     next_due: u64,
     trouble: Option<Trouble>,
     warnings: Vec<String>,
+    /// Of the last tick: it goes back where the clock does.
     now: Timestamp,
     /// Of the index, made last.
     line: Vec<u8>,
@@ -307,7 +308,7 @@ impl Files {
         let trouble = self.trouble.get_or_insert(Trouble { told: now, bytes: 0 });
         let first = trouble.bytes == 0;
         trouble.bytes += failure.bytes;
-        if first || now.since(trouble.told) >= TELL_AGAIN {
+        if first || now.apart(trouble.told) >= TELL_AGAIN {
             trouble.told = now;
             self.warnings.push(format!(
                 "{}: {}; {} bytes of streams not written so far, going on with what can be kept",
@@ -329,12 +330,8 @@ impl Sink for Files {
                 direction,
                 kind,
                 bytes,
-                time,
                 ..
-            } => {
-                self.now = self.now.max(*time);
-                self.data(&mut state, *direction, *kind, bytes)
-            }
+            } => self.data(&mut state, *direction, *kind, bytes),
             Event::Gap { direction, len, .. } => {
                 let min_gap = self.options.min_gap;
                 let stream = state.stream_mut(*direction);
@@ -357,7 +354,7 @@ impl Sink for Files {
     }
 
     fn tick(&mut self, now: Timestamp) -> Result<(), SinkError> {
-        self.now = self.now.max(now);
+        self.now = now;
         let Some(patience) = self.options.patience else {
             return Ok(());
         };
@@ -367,7 +364,7 @@ impl Sink for Files {
             && self
                 .due
                 .first_key_value()
-                .is_some_and(|(_, due)| now.since(due.since) >= patience)
+                .is_some_and(|(_, due)| now.apart(due.since) >= patience)
         {
             self.write_oldest()?;
             wrote = true;
