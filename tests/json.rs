@@ -53,6 +53,50 @@ fn everything_told_is_documented() {
     assert!(kinds.len() >= 15, "{kinds:?}");
 }
 
+/// All keys of an object, and of those in it.
+fn keys(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                found.insert(key.clone());
+                keys(value, found);
+            }
+        }
+        Value::Array(list) => list.iter().for_each(|value| keys(value, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn all_keys_of_the_index_are_documented_and_its_uids_are_those_of_the_events() {
+    let documented = include_str!("../docs/json.md");
+    let words: BTreeSet<&str> = documented.split('`').skip(1).step_by(2).collect();
+    let place = tempfile::tempdir().unwrap();
+    for capture in common::captures() {
+        let out = place.path().join(capture.file_name().unwrap());
+        let mut command = flowdump();
+        command.args(["-q", "-b", "2000", "--json", "-o"]).arg(&out);
+        let events = run(command.arg("-r").arg(&capture)).ok().text();
+        let index = std::fs::read_to_string(out.join("flows.jsonl")).unwrap();
+        let lines = |text: &str| -> Vec<Value> {
+            let lines = text.lines().map(serde_json::from_str);
+            lines.collect::<Result<_, _>>().unwrap()
+        };
+        let closed = lines(&events);
+        let closed: Vec<_> = of(&closed, "close").iter().map(|close| close["uid"].clone()).collect();
+        let indexed = lines(&index);
+        assert_eq!(
+            indexed.iter().map(|line| line["uid"].clone()).collect::<Vec<_>>(),
+            closed,
+            "{capture:?}"
+        );
+        let mut found = BTreeSet::new();
+        indexed.iter().for_each(|line| keys(line, &mut found));
+        found.retain(|key| !words.contains(key.as_str()));
+        assert!(found.is_empty(), "{capture:?}: {found:?}");
+    }
+}
+
 #[test]
 fn a_mail_is_a_line_as_zeek_has_it() {
     let events = events("smtp-plain.pcap");

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::net::IpAddr;
 
 use crate::decode::Endpoint;
+use crate::event::Connection;
 
 /// Appends a number.
 pub fn push_number(number: u64, out: &mut Vec<u8>) {
@@ -41,6 +42,19 @@ pub fn push_endpoint(Endpoint { address, port }: Endpoint, out: &mut Vec<u8>) {
     push_number(port.into(), out);
 }
 
+/// Appends what tells a connection from all others, of other runs, too.
+pub fn push_uid(connection: &Connection, out: &mut Vec<u8>) {
+    out.push(b'C');
+    let nanos = connection.first_time.nanos().cast_unsigned();
+    let digits = (u64::BITS - nanos.leading_zeros()).div_ceil(4).max(1);
+    for digit in (0..digits).rev() {
+        let digit = (nanos >> (4 * digit) & 15) as u8;
+        out.push(if digit < 10 { b'0' + digit } else { b'a' - 10 + digit });
+    }
+    out.push(b'.');
+    push_number(connection.id, out);
+}
+
 fn push_octet(octet: u8, out: &mut Vec<u8>) {
     if octet >= 100 {
         out.push(b'0' + octet / 100);
@@ -54,6 +68,33 @@ fn push_octet(octet: u8, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decode::Scope;
+    use crate::event::ClientKnown;
+    use crate::time::Timestamp;
+
+    #[test]
+    fn a_uid_is_the_first_time_as_hex_and_the_number() {
+        let nobody = Endpoint {
+            address: "::".parse().unwrap(),
+            port: 0,
+        };
+        for nanos in [0, 15, 16, 1_795_225_103_120_345_000, i64::MAX, -1] {
+            let connection = Connection {
+                id: 12,
+                slot: 0,
+                client: nobody,
+                server: nobody,
+                client_known: ClientKnown::Syn,
+                first_time: Timestamp::from_nanos(nanos),
+                scope: Scope::default(),
+                vlan: None,
+                mac: None,
+            };
+            let mut out = Vec::new();
+            push_uid(&connection, &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), format!("C{nanos:x}.12"));
+        }
+    }
 
     #[test]
     fn addresses_are_as_display_has_them() {

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use serde::Serialize;
 
 use super::clock::{iso_bytes, whole_micros};
-use super::digits::{push_address, push_number};
+use super::digits::{push_address, push_number, push_uid};
 use super::facts::{TlsFacts, client_known, end_name, gap_reason, protocol_name, starttls_name};
 use super::harmless_json;
 use crate::event::{Closing, Connection, Direction, Event, TcpNote, Totals};
@@ -161,6 +161,7 @@ impl Gathered {
         line.clear();
         let mut line = Line(line);
         line.number(r#"{"id":"#, connection.id);
+        line.quoted(r#","uid":"#, |out| push_uid(connection, out));
         line.address(r#","client":"#, connection.client.address);
         line.number(r#","client_port":"#, connection.client.port.into());
         line.address(r#","server":"#, connection.server.address);
@@ -387,7 +388,8 @@ mod tests {
         gathered.line(&connection, &closing, &files, &mut line).unwrap();
         let quiet = r#""retransmissions":0,"retransmitted_bytes":0,"out_of_order":0,"duplicate_captures":0,"conflict_count":0,"conflicts":[],"zero_windows":0,"keep_alives":0,"outside_bytes":0}"#;
         let wanted = [
-            r#"{"id":7,"client":"2001:db8::1","client_port":49298,"server":"192.0.2.25","server_port":25,"#,
+            r#"{"id":7,"uid":"C18e9ebb8435a27a8.7","client":"2001:db8::1","client_port":49298,"#,
+            r#""server":"192.0.2.25","server_port":25,"#,
             r#""client_known":"syn","vlan":4,"first_time":"2026-11-21T01:38:23.120345Z","#,
             r#""last_time":"2026-11-21T01:38:24.620345Z","duration":1.5,"handshake":true,"#,
             r#""end":"reset by server","protocol":"smtp","sure":true,"#,

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::clock::{iso, whole_micros};
+use super::digits::push_uid;
 use super::facts::{
     CertificateFacts, TlsFacts, client_known, conn_state, end_name, gap_reason, protocol_name, starttls_name,
 };
@@ -103,11 +104,13 @@ impl<W: Write> Json<W> {
         time: Timestamp,
         value: Value,
     ) -> Result<(), SinkError> {
+        let mut uid = Vec::new();
+        push_uid(connection, &mut uid);
         let line = Line {
             v: SCHEMA,
             event,
             ts: seconds(time),
-            uid: format!("C{:x}.{}", connection.first_time.nanos(), connection.id),
+            uid: String::from_utf8(uid).unwrap_or_default(),
             orig_h: connection.client.address,
             orig_p: connection.client.port,
             resp_h: connection.server.address,
