@@ -3,13 +3,15 @@
 
 mod common;
 
+use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use common::files::{Frame, PcapStyle, pcap};
 use common::packets::Talk;
-use common::{flowdump, listing};
+use common::{capture, flowdump, listing, run};
 
 fn pcap_of(talks: &[Talk]) -> Vec<u8> {
     let segments = talks.iter().flat_map(|talk| &talk.segments);
@@ -52,4 +54,40 @@ fn bytes_are_on_disk_after_a_second_also_where_the_clock_goes_back() {
     });
     drop(stdin);
     assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn events_go_to_a_new_file_that_others_can_t_read_and_to_devices_as_they_are() {
+    let place = tempfile::tempdir().unwrap();
+    let here = |name: &str| place.path().join(name);
+    fs::write(here("mine.jsonl"), "mine").unwrap();
+    fs::write(here("mine"), "mine, too").unwrap();
+    std::os::unix::fs::symlink(here("mine"), here("link.jsonl")).unwrap();
+    let into = |json: &str| {
+        let mut command = flowdump();
+        command.arg(format!("--json={json}")).arg("-r").arg(capture("demo.pcap"));
+        run(command.current_dir(place.path())).ok()
+    };
+    for (asked, taken) in [
+        ("new.jsonl", "new.jsonl"),
+        ("mine.jsonl", "mine~1.jsonl"),
+        ("mine", "mine~1"),
+        ("link.jsonl", "link~1.jsonl"),
+    ] {
+        let said = into(asked).stderr;
+        assert_eq!(said.contains(&format!("events go to {taken}")), asked != taken, "{said}");
+        let mode = fs::metadata(here(taken)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777 & !0o640, 0, "{taken}: {mode:o}");
+        assert!(fs::read_to_string(here(taken)).unwrap().starts_with("{\"v\":1,"));
+    }
+    assert_eq!(fs::read(here("mine.jsonl")).unwrap(), b"mine");
+    assert_eq!(fs::read(here("mine")).unwrap(), b"mine, too");
+    assert!(into("/dev/stdout").text().starts_with("{\"v\":1,"));
+    assert!(!into("/dev/null").stderr.contains("events go to"));
+    nix::unistd::mkfifo(&here("fifo"), nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+    let fifo = here("fifo");
+    let reader = std::thread::spawn(move || fs::read_to_string(fifo).unwrap());
+    into("fifo");
+    assert!(reader.join().unwrap().starts_with("{\"v\":1,"));
+    assert!(!here("fifo~1").exists());
 }

@@ -35,5 +35,6 @@ pub use name::{Namer, TemplateError};
 pub use palette::Palette;
 pub use session::MailTotals;
 pub use sheet::WriteSheets;
+pub use store::{create_new, open_existing};
 pub use summary::{Summary, SummaryOptions};
 pub use totals::Totals;

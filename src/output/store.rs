@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -104,6 +105,47 @@ impl Store {
             }
         }
         Ok(())
+    }
+}
+
+/// A new file at `path`, or with a number before the name's ending where that stands already; open for reading, too.
+///
+/// # Errors
+/// What the system says.
+pub fn create_new(path: &Path, mode: u32) -> io::Result<(File, PathBuf)> {
+    let mut options = File::options();
+    options.read(true).write(true).create_new(true).mode(mode);
+    for count in 0..=u32::MAX {
+        let mut candidate = path.to_owned();
+        if count > 0 {
+            let mut name = path.file_stem().unwrap_or_default().to_owned();
+            name.push(format!("~{count}"));
+            if let Some(ending) = path.extension() {
+                name.push(".");
+                name.push(ending);
+            }
+            candidate.set_file_name(name);
+        }
+        match options.open(&candidate) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            opened => return opened.map(|file| (file, candidate)),
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// What `path` leads to, where it is no file that could be written over: a FIFO, a device, what is open already.
+///
+/// # Errors
+/// What the system says.
+pub fn open_existing(path: &Path) -> io::Result<Option<File>> {
+    let descriptors = [&b"/dev/std"[..], b"/dev/fd/", b"/proc/"];
+    let is_descriptor = |place: &[u8]| path.as_os_str().as_encoded_bytes().starts_with(place);
+    match path.metadata() {
+        Ok(kind) if !kind.is_file() || descriptors.into_iter().any(is_descriptor) => {
+            File::options().append(true).open(path).map(Some)
+        }
+        _ => Ok(None),
     }
 }
 

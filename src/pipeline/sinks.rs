@@ -3,13 +3,15 @@
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileTypeExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::RunError;
+use super::{RunError, say};
 use crate::config::{Config, Input};
 use crate::event::{Connection, Event, Sink, SinkError};
 use crate::lasting::Lasting;
-use crate::output::{Behind, Console, Files, Json, Order, Summary, SummaryOptions, WriteSheets};
+use crate::output::{
+    Behind, Console, Files, Json, Order, Summary, SummaryOptions, WriteSheets, create_new, open_existing,
+};
 use crate::time::Timestamp;
 
 /// What the console writes to. Copying into a file or a pipe takes the system longer than lines take us: a thread waits
@@ -23,6 +25,21 @@ fn console_output(output: File, config: &Config) -> Result<Box<dyn WriteSheets +
     } else {
         Ok(Box::new(output))
     }
+}
+
+/// Events into a file, which is a new one, readable by owner and group: who wrote to whom stands in it.
+fn json_file(path: &Path, config: &Config) -> Result<Json<File>, SinkError> {
+    let opened = match open_existing(path) {
+        Ok(Some(file)) => Ok((file, path.to_owned())),
+        Ok(None) => create_new(path, 0o640),
+        Err(error) => Err(error),
+    };
+    let (file, taken) = opened.map_err(|error| SinkError::io(path.display().to_string(), error))?;
+    if taken != path {
+        let (asked, taken) = (path.display(), taken.display());
+        say(config, &format!("{asked} is there already: events go to {taken}"));
+    }
+    Ok(Json::new(file, taken.display().to_string()))
 }
 
 /// What is written to.
@@ -96,11 +113,7 @@ impl Sinks {
             Some(path) if path.as_os_str() == "-" => {
                 Some(Json::new(standard_output()?, "standard output".to_owned()))
             }
-            Some(path) => {
-                let name = path.display().to_string();
-                let file = File::create(path).map_err(|error| SinkError::io(name.clone(), error))?;
-                Some(Json::new(file, name))
-            }
+            Some(path) => Some(json_file(path, config)?),
             None => None,
         };
         let table = if config.summary.is_some() {

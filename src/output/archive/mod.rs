@@ -19,12 +19,12 @@ mod zip;
 mod tests;
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::store::first_free;
+use super::store::{create_new, first_free};
 use crate::time::Timestamp;
 use index::{Index, Whole};
 use log::Log;
@@ -119,11 +119,11 @@ impl Archive {
         if !folder.as_os_str().is_empty() {
             std::fs::create_dir_all(folder)?;
         }
-        let (file, path) = fresh(path, 0o640)?;
+        let (file, path) = create_new(path, 0o640)?;
         let mut hidden = OsString::from(".");
         hidden.push(path.file_name().unwrap_or_default());
         hidden.push(".spool");
-        let (spool, hidden) = fresh(&folder.join(hidden), 0o600)?;
+        let (spool, hidden) = create_new(&folder.join(hidden), 0o600)?;
         std::fs::remove_file(hidden)?;
         let mut names = Names::default();
         names.take(INDEX);
@@ -378,24 +378,4 @@ impl Drop for Archive {
     fn drop(&mut self) {
         let _ = self.finish();
     }
-}
-
-/// A new file at `path`, or with a number before the name's ending where that stands already.
-fn fresh(path: &Path, mode: u32) -> io::Result<(File, PathBuf)> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create_new(true).mode(mode);
-    for count in 0..=u32::MAX {
-        let mut candidate = path.to_owned();
-        if count > 0 {
-            let mut name = path.file_stem().unwrap_or_default().to_owned();
-            name.push(format!("~{count}."));
-            name.push(path.extension().unwrap_or_default());
-            candidate.set_file_name(name);
-        }
-        match options.open(&candidate) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            opened => return opened.map(|file| (file, candidate)),
-        }
-    }
-    Err(io::ErrorKind::AlreadyExists.into())
 }
