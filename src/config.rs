@@ -9,7 +9,9 @@ mod surroundings;
 mod tests;
 
 use std::ffi::OsStr;
+use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -99,6 +101,9 @@ pub enum UsageError {
     /// An output that is an input.
     #[error("{0} {path} would write over the capture that is read", path = .1.display())]
     OverInput(&'static str, PathBuf),
+    /// Two outputs in one file.
+    #[error("-w and --json can't both write to {}", .0.display())]
+    SameFile(PathBuf),
 }
 
 impl Config {
@@ -124,6 +129,11 @@ impl Config {
             {
                 return Err(UsageError::OverInput(option, path.clone()));
             }
+        }
+        if let (Some(packets), Some(events)) = (&args.write, &args.json)
+            && is_over(packets, events)
+        {
+            return Err(UsageError::SameFile(events.clone()));
         }
         let live = files_to_read.is_empty();
         let reads_stdin = files_to_read.iter().any(|path| path.as_os_str() == "-");
@@ -215,27 +225,32 @@ impl Config {
 /// One that reads can't keep more than so many others busy.
 const MOST_THREADS: usize = 9;
 
-/// Whether writing to `output`, or to one of the numbered files that `-w` makes of it, writes over `input`.
-fn is_over(output: &Path, input: &Path) -> bool {
-    let real = |path: &Path| path.canonicalize().ok();
-    let Some(input) = real(input) else { return false };
-    if real(output).is_some_and(|output| output == input) {
+/// Whether writing to `output`, or to one of the numbered files that `-w` makes of it, writes over `file`, which need
+/// not be there yet.
+fn is_over(output: &Path, file: &Path) -> bool {
+    let there = |path: &Path| path.metadata().ok();
+    if [output, file].contains(&Path::new("-")) || there(output).is_some_and(|output| !output.is_file()) {
+        return false;
+    }
+    let inode = |metadata: Metadata| (metadata.dev(), metadata.ino());
+    if let (Some(output), Some(file)) = (there(output), there(file))
+        && inode(output) == inode(file)
+    {
         return true;
     }
-    let folder = output
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let names = output
-        .file_name()
-        .zip(input.file_name())
-        .map(|(output, input)| (output.as_bytes(), input.as_bytes()));
-    real(folder).as_deref() == input.parent()
-        && names.is_some_and(|(output, input)| {
-            input
-                .strip_prefix(output)
-                .is_some_and(|number| number.iter().all(u8::is_ascii_digit))
-        })
+    let real = file.canonicalize();
+    let Some((output, file)) = place(output).zip(place(real.as_deref().unwrap_or(file))) else {
+        return false;
+    };
+    let number = file.1.as_bytes().strip_prefix(output.1.as_bytes());
+    output.0 == file.0 && number.is_some_and(|number| number.iter().all(u8::is_ascii_digit))
+}
+
+/// A file's folder, without links on the way, and its name.
+fn place(path: &Path) -> Option<(PathBuf, &OsStr)> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new(".")).canonicalize().ok()?;
+    Some((folder, path.file_name()?))
 }
 
 fn live_options(args: &Args, console: bool) -> Result<LiveOptions, UsageError> {

@@ -83,7 +83,10 @@ fn all_keys_of_the_index_are_documented_and_its_uids_are_those_of_the_events() {
             lines.collect::<Result<_, _>>().unwrap()
         };
         let closed = lines(&events);
-        let closed: Vec<_> = of(&closed, "close").iter().map(|close| close["uid"].clone()).collect();
+        let closed: Vec<_> = of(&closed, "close")
+            .iter()
+            .map(|close| close["uid"].clone())
+            .collect();
         let indexed = lines(&index);
         assert_eq!(
             indexed.iter().map(|line| line["uid"].clone()).collect::<Vec<_>>(),

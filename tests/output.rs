@@ -26,7 +26,10 @@ fn pcap_of(talks: &[Talk]) -> Vec<u8> {
 }
 
 fn talk(number: usize) -> Talk {
-    Talk::between(&format!("10.0.{}.{}:1000", number / 250, number % 250 + 1), "192.0.2.1:25")
+    Talk::between(
+        &format!("10.0.{}.{}:1000", number / 250, number % 250 + 1),
+        "192.0.2.1:25",
+    )
 }
 
 fn until(what: &str, is: impl Fn() -> bool) {
@@ -45,7 +48,10 @@ fn bytes_are_on_disk_after_a_second_also_where_the_clock_goes_back() {
     let place = tempfile::tempdir().unwrap();
     let out = place.path().join("out");
     let mut command = flowdump();
-    command.args(["-q", "-r", "-", "-o"]).arg(&out).stdin(Stdio::piped());
+    command
+        .args(["-q", "-r", "-", "-o"])
+        .arg(&out)
+        .stdin(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(&pcap_of(&[ahead, before])).unwrap();
@@ -65,7 +71,10 @@ fn events_go_to_a_new_file_that_others_can_t_read_and_to_devices_as_they_are() {
     std::os::unix::fs::symlink(here("mine"), here("link.jsonl")).unwrap();
     let into = |json: &str| {
         let mut command = flowdump();
-        command.arg(format!("--json={json}")).arg("-r").arg(capture("demo.pcap"));
+        command
+            .arg(format!("--json={json}"))
+            .arg("-r")
+            .arg(capture("demo.pcap"));
         run(command.current_dir(place.path())).ok()
     };
     for (asked, taken) in [
@@ -75,7 +84,11 @@ fn events_go_to_a_new_file_that_others_can_t_read_and_to_devices_as_they_are() {
         ("link.jsonl", "link~1.jsonl"),
     ] {
         let said = into(asked).stderr;
-        assert_eq!(said.contains(&format!("events go to {taken}")), asked != taken, "{said}");
+        assert_eq!(
+            said.contains(&format!("events go to {taken}")),
+            asked != taken,
+            "{said}"
+        );
         let mode = fs::metadata(here(taken)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777 & !0o640, 0, "{taken}: {mode:o}");
         assert!(fs::read_to_string(here(taken)).unwrap().starts_with("{\"v\":1,"));

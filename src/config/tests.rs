@@ -73,6 +73,7 @@ fn what_is_read_is_not_written_over() {
     let capture = folder.path().join("mail.pcap0");
     std::fs::write(&capture, "").unwrap();
     std::os::unix::fs::symlink(&capture, folder.path().join("link")).unwrap();
+    std::fs::hard_link(&capture, folder.path().join("hard")).unwrap();
     let over = |option: &str, output: &str| {
         let arguments = format!(
             "-r {} {option}{}/{output}",
@@ -86,9 +87,33 @@ fn what_is_read_is_not_written_over() {
     };
     assert!(over("-w ", "mail.pcap0"));
     assert!(over("-w ", "link"));
+    assert!(over("-w ", "hard"));
+    assert!(over("--json=", "hard"));
     assert!(over("-w ", "mail.pcap"), "the first of the numbered files");
     assert!(over("--json=", "mail.pcap0"));
     assert!(!over("-w ", "other.pcap"));
+}
+
+#[test]
+fn two_outputs_can_t_share_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path().display();
+    let shared = |packets: &str, events: &str| {
+        let arguments = format!("-r x -w {packets} --json={events}");
+        matches!(
+            config(&arguments, &Surroundings::default()),
+            Err(UsageError::SameFile(..))
+        )
+    };
+    let (same, other) = (format!("{here}/same"), format!("{here}/other"));
+    assert!(shared(&same, &same), "before it is there");
+    assert!(shared("same", "./same"));
+    assert!(shared("same", "same1"), "one of the numbered files");
+    assert!(!shared(&same, &other));
+    std::fs::write(&same, "").unwrap();
+    std::fs::hard_link(&same, &other).unwrap();
+    assert!(shared(&same, &other));
+    assert!(!shared("/dev/null", "/dev/null"));
 }
 
 #[test]

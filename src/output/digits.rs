@@ -49,7 +49,11 @@ pub fn push_uid(connection: &Connection, out: &mut Vec<u8>) {
     let digits = (u64::BITS - nanos.leading_zeros()).div_ceil(4).max(1);
     for digit in (0..digits).rev() {
         let digit = (nanos >> (4 * digit) & 15) as u8;
-        out.push(if digit < 10 { b'0' + digit } else { b'a' - 10 + digit });
+        out.push(if digit < 10 {
+            b'0' + digit
+        } else {
+            b'a' - 10 + digit
+        });
     }
     out.push(b'.');
     push_number(connection.id, out);
