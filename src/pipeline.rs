@@ -207,8 +207,10 @@ impl<'c> Run<'c> {
         self.bar.finish_and_clear();
         self.warnings(&mut source);
         let outcome = match outcome {
-            // Whoever read our output has what they wanted.
-            Err(RunError::Sink(SinkError::Closed) | RunError::Write(WriteError::Closed)) => return Ok(true),
+            // Whoever read our output has what they wanted, and nothing else is written.
+            Err(RunError::Sink(SinkError::Closed) | RunError::Write(WriteError::Closed)) => {
+                return Ok(!self.failed);
+            }
             Err(error) => Err(error),
             Ok(()) => Ok(!self.failed),
         };

@@ -104,3 +104,49 @@ fn events_go_to_a_new_file_that_others_can_t_read_and_to_devices_as_they_are() {
     assert!(reader.join().unwrap().starts_with("{\"v\":1,"));
     assert!(!here("fifo~1").exists());
 }
+
+#[test]
+fn who_stops_reading_stops_nothing_that_goes_elsewhere() {
+    let place = tempfile::tempdir().unwrap();
+    let mut talks = vec![talk(1), talk(2)];
+    for talk in &mut talks {
+        talk.handshake();
+        for _ in 0..2000 {
+            talk.client(&b"line\r\n".repeat(100));
+        }
+    }
+    let capture = pcap_of(&talks);
+    fs::write(place.path().join("x.pcap"), &capture).unwrap();
+    for (number, read) in [&["-c"][..], &["--json"], &["-c", "--summary"]]
+        .iter()
+        .enumerate()
+    {
+        for threads in ["1", "4"] {
+            let here = |name: &str| place.path().join(format!("{name}{number}{threads}"));
+            let mut command = flowdump();
+            command
+                .args(["-q", "-r", "x.pcap", "--threads", threads])
+                .args(*read);
+            command.arg("-o").arg(here("out")).arg("-w").arg(here("packets"));
+            if *read != ["--json"] {
+                command.arg(format!("--json={}", here("events").display()));
+            }
+            command.current_dir(place.path()).stdout(Stdio::piped());
+            let mut child = command.spawn().unwrap();
+            drop(child.stdout.take());
+            assert_eq!(child.wait().unwrap().code(), Some(0), "{read:?}");
+            let sizes: Vec<_> = listing(&here("out")).into_iter().map(|(_, size)| size).collect();
+            assert!(
+                sizes.contains(&1_200_000) && sizes.len() == 3,
+                "{read:?}: {sizes:?}"
+            );
+            let index = fs::read_to_string(here("out").join("flows.jsonl")).unwrap();
+            assert_eq!(index.lines().count(), 2, "{read:?}");
+            assert!(fs::read(here("packets")).unwrap() == capture, "{read:?}");
+            if *read != ["--json"] {
+                let events = fs::read_to_string(here("events")).unwrap();
+                assert_eq!(events.matches("\"event\":\"close\"").count(), 2, "{read:?}");
+            }
+        }
+    }
+}

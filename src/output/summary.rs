@@ -107,6 +107,16 @@ impl<W: Write> Summary<W> {
         self.totals
     }
 
+    /// Whether there is a table.
+    pub fn has_table(&self) -> bool {
+        self.writer.is_some()
+    }
+
+    /// Nobody reads the table any more.
+    pub fn only_count(&mut self) {
+        self.writer = None;
+    }
+
     fn row(&mut self, connection: &Connection, closing: &Closing, session: &Session) {
         if !std::mem::replace(&mut self.headed, true) {
             let names: [String; COLUMNS.len()] =

@@ -66,6 +66,7 @@ impl Made {
             files: Some(files),
             json: None,
             summary: Summary::new(None, SummaryOptions::default()),
+            packets: config.write.is_some(),
         };
         Ok(Self::Shared(order, files.into_iter().map(one).collect()))
     }
@@ -87,6 +88,8 @@ pub(super) struct Sinks {
     pub(super) json: Option<Json<File>>,
     /// Behind the console: at the end of a file the table stands below the conversation.
     pub(super) summary: Summary<File>,
+    /// `-w` writes beside these.
+    packets: bool,
 }
 
 impl Sinks {
@@ -127,20 +130,41 @@ impl Sinks {
             files,
             json,
             summary,
+            packets: config.write.is_some(),
         })
     }
 
+    /// Where the reader of one has gone, the others go on without it.
     fn each(&mut self, mut act: impl FnMut(&mut dyn Sink) -> Result<(), SinkError>) -> Result<(), SinkError> {
-        if let Some(console) = &mut self.console {
-            act(console)?;
+        let mut gone = unless_gone(&mut self.console, &mut act)?;
+        gone |= unless_gone(&mut self.files, &mut act)?;
+        gone |= unless_gone(&mut self.json, &mut act)?;
+        match act(&mut self.summary) {
+            Err(SinkError::Closed) => {
+                self.summary.only_count();
+                gone = true;
+            }
+            told => told?,
         }
-        if let Some(files) = &mut self.files {
-            act(files)?;
+        let others = self.console.is_some() || self.files.is_some() || self.json.is_some();
+        if gone && !others && !self.summary.has_table() && !self.packets {
+            return Err(SinkError::Closed);
         }
-        if let Some(json) = &mut self.json {
-            act(json)?;
+        Ok(())
+    }
+}
+
+/// Lets a sink go whose reader has gone; whether it has.
+fn unless_gone<S: Sink>(
+    sink: &mut Option<S>,
+    act: &mut impl FnMut(&mut dyn Sink) -> Result<(), SinkError>,
+) -> Result<bool, SinkError> {
+    match sink.as_mut().map_or(Ok(()), |sink| act(sink)) {
+        Err(SinkError::Closed) => {
+            *sink = None;
+            Ok(true)
         }
-        act(&mut self.summary)
+        told => told.map(|()| false),
     }
 }
 
@@ -164,11 +188,13 @@ impl Sink for Sinks {
     /// All of them, whatever one says.
     fn finish(&mut self) -> Result<(), SinkError> {
         let mut outcome = Ok(());
-        self.each(|sink| {
-            let finished = sink.finish();
-            outcome = std::mem::replace(&mut outcome, Ok(())).and(finished);
-            Ok(())
-        })?;
-        outcome
+        let gone = self.each(|sink| match sink.finish() {
+            Err(SinkError::Closed) => Err(SinkError::Closed),
+            finished => {
+                outcome = std::mem::replace(&mut outcome, Ok(())).and(finished);
+                Ok(())
+            }
+        });
+        outcome.and(gone)
     }
 }
