@@ -150,3 +150,38 @@ fn who_stops_reading_stops_nothing_that_goes_elsewhere() {
         }
     }
 }
+
+#[test]
+fn rows_of_the_table_and_lines_of_the_console_do_not_break_each_other() {
+    let talks: Vec<_> = (0..1500)
+        .map(|number| {
+            let mut talk = talk(number);
+            talk.pause(number as f64 / 10.0)
+                .handshake()
+                .server(b"220 mx ESMTP\r\n");
+            for _ in 0..20 {
+                talk.client(b"EHLO a\r\n").server(b"250 mx\r\n");
+            }
+            talk.client(b"QUIT\r\n").server(b"221 bye\r\n").close();
+            talk
+        })
+        .collect();
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("x.pcap");
+    fs::write(&file, pcap_of(&talks)).unwrap();
+    let shown = |threads: &str| {
+        let mut command = flowdump();
+        command.args([
+            "-q",
+            "-c",
+            "--color",
+            "never",
+            "--summary",
+            "--threads",
+            threads,
+            "-r",
+        ]);
+        run(command.arg(&file)).ok().text()
+    };
+    assert!(shown("1") == shown("4"));
+}

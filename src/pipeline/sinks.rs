@@ -15,12 +15,13 @@ use crate::output::{
 use crate::time::Timestamp;
 
 /// What the console writes to. Copying into a file or a pipe takes the system longer than lines take us: a thread waits
-/// for it. Live, and for a terminal, nothing is to lie between.
+/// for it. Live, and for a terminal, nothing is to lie between; nor where the table's rows go the same way.
 fn console_output(output: File, config: &Config) -> Result<Box<dyn WriteSheets + Send>, RunError> {
     let failed = |error| RunError::System("standard output", error);
     let kind = output.metadata().map_err(failed)?.file_type();
     let takes_long = kind.is_file() || kind.is_fifo();
-    if config.threads > 2 && takes_long && matches!(config.input, Input::Files(_)) {
+    let alone = config.summary.is_none();
+    if config.threads > 2 && takes_long && alone && matches!(config.input, Input::Files(_)) {
         Ok(Box::new(Behind::new(output).map_err(failed)?))
     } else {
         Ok(Box::new(output))
