@@ -26,7 +26,7 @@ use looks::{console_options, summary_options};
 pub use surroundings::Surroundings;
 
 /// Files open at once, where the system allows it.
-const OPEN_FILES: usize = 512;
+pub const OPEN_FILES: usize = 512;
 
 /// An unfinished line is shown, and what was gathered for a file written, after this time.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -176,7 +176,7 @@ impl Config {
             }),
             patience: (live || reads_stdin).then_some(PATIENCE),
             keep_going: live,
-            open_files: OPEN_FILES,
+            open_files: here.open_files.clamp(1, OPEN_FILES),
         });
         let crowded = console && here.stdout_terminal;
         let progress = here.stderr_terminal && !live && !args.quiet && !crowded;

@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::files::{Frame, PcapStyle, pcap};
@@ -184,4 +184,33 @@ fn rows_of_the_table_and_lines_of_the_console_do_not_break_each_other() {
         run(command.arg(&file)).ok().text()
     };
     assert!(shown("1") == shown("4"));
+}
+
+#[test]
+fn few_descriptors_are_enough_for_many_streams() {
+    // All of them are open at the same time, and each is written again and again.
+    let mut all = talk(0);
+    for number in 0..200 {
+        let mut talk = talk(number);
+        talk.handshake();
+        for _ in 0..3 {
+            talk.client(&[b'x'; 1000]).server_acks().pause(2.0);
+        }
+        all.segments.extend(talk.segments);
+    }
+    all.segments.sort_by_key(|segment| segment.time);
+    let place = tempfile::tempdir().unwrap();
+    fs::write(place.path().join("x.pcap"), pcap_of(&[all])).unwrap();
+    for (descriptors, threads) in [("64", "4"), ("24", "1"), ("24", "2")] {
+        let out = place.path().join(format!("{descriptors}-{threads}"));
+        let script = "ulimit -n $1; cat x.pcap | \"$0\" -q --threads $2 -o \"$3\" -r -";
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script, env!("CARGO_BIN_EXE_flowdump"), descriptors, threads]);
+        run(shell.arg(&out).current_dir(place.path())).ok();
+        let whole = listing(&out)
+            .into_iter()
+            .filter(|(_, size)| *size == 3000)
+            .count();
+        assert_eq!(whole, 200, "{descriptors} descriptors, {threads} threads");
+    }
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 
+use nix::errno::Errno;
+
 use super::folder::Target;
 use super::waiting::Waiting;
 use crate::event::{Connection, Direction};
@@ -320,11 +322,19 @@ impl Writer {
         if let Some(file) = self.open.remove(&stream.stamp) {
             return Ok(file);
         }
-        if stream.made {
-            let name = stream.files.last().map_or("", |entry| entry.name.as_str());
-            return store.reopen(name);
+        loop {
+            let opened = if stream.made {
+                let name = stream.files.last().map_or("", |entry| entry.name.as_str());
+                store.reopen(name)
+            } else {
+                self.make(who, stream, |name| store.create_file(name))
+            };
+            match opened {
+                // Others may have taken what we counted on.
+                Err(error) if too_many_open(&error) && self.open.pop_first().is_some() => {}
+                opened => return opened,
+            }
         }
-        self.make(who, stream, |name| store.create_file(name))
     }
 
     /// Makes the stream's file with `create`, which takes the first free one of the names it is given.
@@ -368,4 +378,9 @@ impl Writer {
         stream.stamp = self.next_stamp;
         self.open.insert(stream.stamp, file);
     }
+}
+
+fn too_many_open(error: &io::Error) -> bool {
+    let number = error.raw_os_error().map(Errno::from_raw);
+    matches!(number, Some(Errno::EMFILE | Errno::ENFILE))
 }
