@@ -197,8 +197,11 @@ impl<'c> Run<'c> {
         self.writer = self.writer.map(|writer| writer.nanoseconds(source.nanoseconds()));
         let outcome = match self.read(&mut source, &live) {
             Err(RunError::Sink(error)) => {
-                // Files and archives are whole nevertheless.
-                let _ = self.ends.finish();
+                // What can still be kept is kept; what can't is told, too.
+                let more = self.ends.finish().err().map(|more| more.to_string());
+                if let Some(more) = more.filter(|more| *more != error.to_string()) {
+                    tell(&more);
+                }
                 Err(error.into())
             }
             // What can still be kept is kept; the first error is the one to tell.

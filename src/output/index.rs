@@ -147,14 +147,15 @@ impl Gathered {
         }
     }
 
-    /// Puts the line of the index into `line`, in place of what was in it. `files` are [`list`]s.
+    /// Puts the line of the index into `line`, in place of what was in it. `files` are [`list`]s. There is no closing
+    /// where the run failed first.
     ///
     /// # Errors
     /// Those of serde, which writes what is rare.
     pub fn line(
         &self,
         connection: &Connection,
-        closing: &Closing,
+        closing: Option<&Closing>,
         files: &[Vec<u8>; 2],
         line: &mut Vec<u8>,
     ) -> serde_json::Result<()> {
@@ -171,11 +172,16 @@ impl Gathered {
             line.number(r#","vlan":"#, vlan.into());
         }
         line.time(r#","first_time":"#, connection.first_time);
-        line.time(r#","last_time":"#, closing.last_time);
-        let duration = closing.last_time.since(connection.first_time);
-        line.value(r#","duration":"#, &whole_micros(duration))?;
-        line.flag(r#","handshake":"#, closing.handshake);
-        line.word(r#","end":"#, end_name(closing.reason));
+        if let Some(closing) = closing {
+            line.time(r#","last_time":"#, closing.last_time);
+            let duration = closing.last_time.since(connection.first_time);
+            line.value(r#","duration":"#, &whole_micros(duration))?;
+            line.flag(r#","handshake":"#, closing.handshake);
+        }
+        line.word(
+            r#","end":"#,
+            closing.map_or("run failed", |closing| end_name(closing.reason)),
+        );
         if let Some(mail) = &self.mail {
             line.word(r#","protocol":"#, mail.protocol);
             line.flag(r#","sure":"#, mail.sure);
@@ -186,12 +192,18 @@ impl Gathered {
         if let Some(tls) = &self.tls {
             line.value(r#","tls":"#, tls)?;
         }
-        let sides = self.directions.iter().zip(&closing.totals).zip(files);
-        for (before, ((ranges, totals), files)) in
-            [r#","to_server":{"#, r#"},"to_client":{"#].iter().zip(sides)
+        for (direction, before) in Direction::BOTH
+            .iter()
+            .zip([r#","to_server":{"#, r#"},"to_client":{"#])
         {
             line.text(before);
-            line.side(ranges.as_deref(), totals, files)?;
+            line.text(r#""files":["#);
+            line.0.extend_from_slice(direction.of::<Vec<u8>>(files));
+            line.text("]");
+            if let Some(closing) = closing {
+                let ranges = direction.of(&self.directions);
+                line.side(ranges.as_deref(), direction.of(&closing.totals))?;
+            }
         }
         line.text("}}\n");
         Ok(())
@@ -280,10 +292,8 @@ impl Line<'_> {
         Ok(())
     }
 
-    fn side(&mut self, ranges: Option<&Ranges>, totals: &Totals, files: &[u8]) -> serde_json::Result<()> {
-        self.text(r#""files":["#);
-        self.0.extend_from_slice(files);
-        self.number(r#"],"bytes":"#, totals.bytes);
+    fn side(&mut self, ranges: Option<&Ranges>, totals: &Totals) -> serde_json::Result<()> {
+        self.number(r#","bytes":"#, totals.bytes);
         self.number(r#","packets":"#, totals.packets);
         if let Some(cut) = ranges.and_then(|ranges| ranges.cut) {
             self.number(r#","cut_at":"#, cut);
@@ -385,7 +395,9 @@ mod tests {
         let mut line = b"the line before".to_vec();
         let mut files = [Vec::new(), Vec::new()];
         list(&[file], &mut files[0]).unwrap();
-        gathered.line(&connection, &closing, &files, &mut line).unwrap();
+        gathered
+            .line(&connection, Some(&closing), &files, &mut line)
+            .unwrap();
         let quiet = r#""retransmissions":0,"retransmitted_bytes":0,"out_of_order":0,"duplicate_captures":0,"conflict_count":0,"conflicts":[],"zero_windows":0,"keep_alives":0,"outside_bytes":0}"#;
         let wanted = [
             r#"{"id":7,"uid":"C18e9ebb8435a27a8.7","client":"2001:db8::1","client_port":49298,"#,

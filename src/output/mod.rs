@@ -16,6 +16,7 @@ mod json;
 mod marks;
 mod name;
 mod palette;
+mod room;
 mod session;
 mod sheet;
 mod store;

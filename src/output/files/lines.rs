@@ -2,24 +2,30 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::output::room::Ahead;
 
 /// Lines are written in pieces of this size.
 const PIECE: usize = 128 << 10;
+
+/// Room on the disk beyond the lines that there are: for those of the connections that are open when it is full.
+const SPARE: u64 = 8 << 10;
 
 /// Takes the lines of one thread.
 #[derive(Debug)]
 pub(super) enum Lines {
     /// The only one.
-    Own(BufWriter<File>),
+    Own(LineFile),
     /// One of several.
     Shared { order: Order, lane: usize },
 }
 
 impl Lines {
     pub(super) fn new(file: File) -> Self {
-        Self::Own(BufWriter::with_capacity(PIECE, file))
+        Self::Own(LineFile::new(file))
     }
 
     /// For so many threads.
@@ -32,6 +38,7 @@ impl Lines {
             file,
             order: VecDeque::new(),
             lanes: vec![VecDeque::new(); threads],
+            held: 0,
         })));
         let lane = |lane| Self::Shared {
             order: order.clone(),
@@ -43,7 +50,7 @@ impl Lines {
 
     pub(super) fn write(&mut self, line: &[u8]) -> io::Result<()> {
         match self {
-            Self::Own(file) => file.write_all(line),
+            Self::Own(file) => file.write(line),
             Self::Shared { order, lane } => order.lock().line(*lane, line),
         }
     }
@@ -57,17 +64,89 @@ impl Lines {
     }
 }
 
+/// Lines on their way into a file.
+#[derive(Debug)]
+pub(super) struct LineFile {
+    file: File,
+    written: u64,
+    waiting: Vec<u8>,
+    ahead: Ahead,
+}
+
+impl LineFile {
+    fn new(file: File) -> Self {
+        let mut ahead = Ahead::default();
+        ahead.keep(&file, SPARE);
+        Self {
+            file,
+            written: 0,
+            waiting: Vec::new(),
+            ahead,
+        }
+    }
+
+    /// Takes a line in, or says why those before it can't be written; they wait on then.
+    fn write(&mut self, line: &[u8]) -> io::Result<()> {
+        if self.waiting.len() >= PIECE {
+            self.flush()?;
+        }
+        self.waiting.extend_from_slice(line);
+        self.expect(0);
+        Ok(())
+    }
+
+    /// So many bytes will come.
+    fn expect(&mut self, bytes: u64) {
+        let all = self.written + self.waiting.len() as u64 + bytes;
+        self.ahead.keep(&self.file, all + SPARE);
+    }
+
+    /// Writes what waits, on a full disk as many whole lines as it takes.
+    fn flush(&mut self) -> io::Result<()> {
+        let flushed = self.file.write_all_at(&self.waiting, self.written);
+        let mut whole = self.waiting.len();
+        if flushed.is_err() {
+            let came = self.file.metadata()?.len().saturating_sub(self.written);
+            let came = self.waiting.get(..usize::try_from(came).unwrap_or(whole));
+            whole = came
+                .and_then(|came| memchr::memrchr(b'\n', came))
+                .map_or(0, |end| end + 1);
+        }
+        self.waiting.drain(..whole);
+        self.written += whole as u64;
+        if flushed.is_err() {
+            self.cut()?;
+        }
+        flushed
+    }
+
+    /// Nothing is behind the lines any more, nor room for others.
+    fn cut(&mut self) -> io::Result<()> {
+        self.ahead.cut(self.written);
+        self.file.set_len(self.written)
+    }
+}
+
+impl Drop for LineFile {
+    fn drop(&mut self) {
+        // Whoever wants to know of errors has flushed.
+        let _ = self.flush().and_then(|()| self.cut());
+    }
+}
+
 /// The order in which lines of several threads become one file.
 #[derive(Debug, Clone)]
 pub struct Order(Arc<Mutex<Lanes>>);
 
 #[derive(Debug)]
 struct Lanes {
-    file: BufWriter<File>,
+    file: LineFile,
     /// Whose lines are to come.
     order: VecDeque<usize>,
     /// Lines that came before their turn, by thread. No more than the threads' channels hold.
     lanes: Vec<VecDeque<Vec<u8>>>,
+    /// Bytes of these.
+    held: u64,
 }
 
 impl Order {
@@ -88,10 +167,15 @@ impl Order {
         let mut lanes = self.lock();
         while let Some(lane) = lanes.order.pop_front() {
             if let Some(line) = lanes.lanes.get_mut(lane).and_then(VecDeque::pop_front) {
-                lanes.file.write_all(&line)?;
+                lanes.file.write(&line)?;
             }
         }
-        lanes.file.flush()
+        // Of connections that the run left open nobody has told.
+        let Lanes { file, lanes, .. } = &mut *lanes;
+        for line in lanes.iter_mut().flat_map(|lane| lane.drain(..)) {
+            file.write(&line)?;
+        }
+        file.flush()
     }
 }
 
@@ -99,13 +183,16 @@ impl Lanes {
     fn line(&mut self, lane: usize, line: &[u8]) -> io::Result<()> {
         if let Some(waiting) = self.lanes.get_mut(lane) {
             waiting.push_back(line.to_vec());
+            self.held += line.len() as u64;
         }
         while let Some(lane) = self.order.front()
             && let Some(line) = self.lanes.get_mut(*lane).and_then(VecDeque::pop_front)
         {
             self.order.pop_front();
-            self.file.write_all(&line)?;
+            self.held = self.held.saturating_sub(line.len() as u64);
+            self.file.write(&line)?;
         }
+        self.file.expect(self.held);
         Ok(())
     }
 }
@@ -130,13 +217,11 @@ mod tests {
         lanes[0].flush().unwrap();
         assert_eq!(now(), "first\nsecond\nthird\n");
         order.is_next(2);
-        lanes[2]
-            .write(b"the last, while the fourth never came\n")
-            .unwrap();
+        lanes[2].write(b"fifth, while the fourth never came\n").unwrap();
         order.finish().unwrap();
-        assert_eq!(
-            now(),
-            "first\nsecond\nthird\nthe last, while the fourth never came\n"
-        );
+        lanes[1].write(b"nobody said when\n").unwrap();
+        order.finish().unwrap();
+        let last = "fifth, while the fourth never came\nnobody said when\n";
+        assert_eq!(now(), format!("first\nsecond\nthird\n{last}"));
     }
 }

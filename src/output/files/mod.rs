@@ -267,21 +267,23 @@ impl Files {
         self.outcome(written)
     }
 
-    fn close(
-        &mut self,
-        mut state: Box<State>,
-        connection: &Connection,
-        closing: &Closing,
-    ) -> Result<(), SinkError> {
+    fn close(&mut self, mut state: Box<State>, closing: Option<&Closing>) -> Result<(), SinkError> {
+        let mut kept = Ok(());
         for direction in Direction::BOTH {
-            self.write(&mut state, direction, true)?;
+            let written = self.write(&mut state, direction, true);
+            kept = kept.and(written);
         }
-        let line = state
-            .gathered
-            .line(connection, closing, &state.files, &mut self.line);
+        let State {
+            connection,
+            gathered,
+            files,
+            ..
+        } = &*state;
+        let line = gathered.line(connection, closing, files, &mut self.line);
         line.map_err(|error| SinkError::io("flows.jsonl", error.into()))?;
         let written = self.folders.leave(state.folder, &self.line);
-        self.outcome(written)
+        let written = self.outcome(written);
+        kept.and(written)
     }
 
     /// Writes out the stream that has waited longest.
@@ -342,7 +344,7 @@ impl Sink for Files {
                 Ok(())
             }
             Event::End { direction, .. } => self.write(&mut state, *direction, true),
-            Event::Closed(closing) => return self.close(state, connection, closing),
+            Event::Closed(closing) => return self.close(state, Some(closing)),
             _ => Ok(()),
         };
         self.states.put(connection.slot, state);
@@ -379,15 +381,13 @@ impl Sink for Files {
     fn finish(&mut self) -> Result<(), SinkError> {
         // Connections are still open only where the run failed; what came of them is kept.
         let mut kept = Ok(());
-        for mut state in self.states.take_all() {
-            for direction in Direction::BOTH {
-                let written = self.write(&mut state, direction, true);
-                kept = kept.and(written);
-            }
+        for state in self.states.take_all() {
+            let closed = self.close(state, None);
+            kept = kept.and(closed);
         }
         let finished = self.folders.finish();
         let finished = self.outcome(finished);
-        kept.and(finished)?;
+        finished.and(kept)?;
         match &self.trouble {
             Some(trouble) => Err(SinkError::Io {
                 what: self.folders.path().display().to_string(),

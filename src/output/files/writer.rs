@@ -209,9 +209,13 @@ impl Writer {
         let len = waiting.len() as u64;
         let written = match target {
             Target::Store(store) => self.file(store, who, stream).and_then(|file| {
-                write_at(&file, &mut waiting.slices(&self.lasting), stream.position)?;
+                let written = write_at(&file, &mut waiting.slices(&self.lasting), stream.position);
+                if written.is_err() {
+                    // Part of a piece helps nobody; the index needs the space.
+                    let _ = file.set_len(stream.position);
+                }
                 self.keep(stream, file);
-                Ok(())
+                written
             }),
             Target::Archive(archive) => self.member(archive, who, stream).and_then(|()| {
                 let spooled = stream.spooled.get_or_insert_default();

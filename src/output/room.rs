@@ -1,0 +1,86 @@
+//! Room on a disk, taken before there are bytes for it: what is to be written last has its place when others have
+//! filled up the rest.
+
+use std::fs::File;
+use std::io;
+
+/// Room is taken in steps of so many bytes.
+const STEP: u64 = 8 << 10;
+
+/// A file that takes room and holds nothing.
+#[derive(Debug)]
+pub struct Room {
+    file: File,
+    kept: u64,
+}
+
+impl Room {
+    /// None yet; `file` is empty.
+    pub const fn new(file: File) -> Self {
+        Self { file, kept: 0 }
+    }
+
+    /// Sees to it that it is room for so many bytes. A file system that can't do that promises nothing.
+    ///
+    /// # Errors
+    /// There is no such room; it is as much as before then.
+    pub fn keep(&mut self, bytes: u64) -> io::Result<()> {
+        if bytes > self.kept {
+            let more = (bytes - self.kept).next_multiple_of(STEP);
+            allocate(&self.file, self.kept, more)?;
+            self.kept += more;
+        }
+        Ok(())
+    }
+
+    /// Whoever needs it may have it now.
+    pub fn give_back(&mut self) {
+        if self.file.set_len(0).is_ok() {
+            self.kept = 0;
+        }
+    }
+}
+
+/// Room for the bytes of a file that is being written, beyond its end. What is left of it goes when the file's length
+/// is set.
+#[derive(Debug, Default)]
+pub struct Ahead {
+    taken: u64,
+}
+
+impl Ahead {
+    /// Sees to it that there is room for the first so many bytes, if it can be had.
+    pub fn keep(&mut self, file: &File, bytes: u64) {
+        if bytes > self.taken {
+            let more = (bytes - self.taken).next_multiple_of(STEP);
+            if allocate(file, self.taken, more).is_ok() {
+                self.taken += more;
+            }
+        }
+    }
+
+    /// The file's length was set to so many bytes.
+    pub fn cut(&mut self, len: u64) {
+        self.taken = self.taken.min(len);
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn allocate(file: &File, at: u64, len: u64) -> io::Result<()> {
+    use nix::errno::Errno;
+    use nix::fcntl::{FallocateFlags, fallocate};
+
+    let (at, len) = (at.cast_signed(), len.cast_signed());
+    loop {
+        match fallocate(file, FallocateFlags::FALLOC_FL_KEEP_SIZE, at, len) {
+            Err(Errno::EINTR) => {}
+            Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => return Ok(()),
+            done => return done.map_err(io::Error::from),
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn allocate(_: &File, _: u64, _: u64) -> io::Result<()> {
+    Ok(())
+}

@@ -1,0 +1,153 @@
+//! A disk that fills up: what is kept is readable, and it is told which of it is whole.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use common::files::{Frame, PcapStyle, pcap};
+use common::installed;
+use common::packets::Talk;
+use serde_json::Value;
+
+/// A connection for each of these numbers of bytes.
+fn capture(path: &Path, sizes: &[usize]) {
+    let mut all = Talk::between("10.0.0.1:1", "192.0.2.1:2");
+    for (number, size) in sizes.iter().enumerate() {
+        let client = format!("10.0.{}.{}:1000", number / 250, number % 250 + 1);
+        let mut talk = Talk::between(&client, "192.0.2.1:2000");
+        talk.pause(number as f64).handshake();
+        for piece in vec![b'x'; *size].chunks(50_000) {
+            talk.client(piece).server_acks();
+        }
+        talk.close();
+        all.segments.extend(talk.segments);
+    }
+    let frames: Vec<_> = all
+        .segments
+        .iter()
+        .map(|segment| Frame::new(segment.time, segment.frame()))
+        .collect();
+    let style = PcapStyle {
+        big_endian: false,
+        nanoseconds: false,
+    };
+    fs::write(path, pcap(&frames, style)).unwrap();
+}
+
+/// What a run leaves on a small disk: sizes of files by name, the index, what was said.
+struct Left {
+    files: BTreeMap<String, u64>,
+    index: Vec<Value>,
+    said: String,
+}
+
+impl Left {
+    /// Names of the files that the index says are whole, and their sizes.
+    fn whole(&self) -> BTreeMap<String, u64> {
+        let sides = self
+            .index
+            .iter()
+            .flat_map(|line| [&line["to_server"], &line["to_client"]]);
+        let files = sides.flat_map(|side| side["files"].as_array().unwrap());
+        files
+            .filter(|file| file.get("not_written").is_none())
+            .map(|file| {
+                (
+                    file["name"].as_str().unwrap().to_owned(),
+                    file["bytes"].as_u64().unwrap(),
+                )
+            })
+            .collect()
+    }
+}
+
+/// Runs on a disk of so many KiB, into `out`; `None`, and said, where no disk can be mounted.
+fn run_on(kib: u32, out: &str, threads: &str, sizes: &[usize]) -> Option<Left> {
+    let place = tempfile::tempdir().unwrap();
+    capture(&place.path().join("x.pcap"), sizes);
+    fs::create_dir(place.path().join("small")).unwrap();
+    // What is mounted there is gone with the shell.
+    let script = "mount -t tmpfs -o size=$1k small small || exit 99; \
+        \"$0\" --threads $3 -r x.pcap -o small/$2; code=$?; cp -r small kept; exit $code";
+    let output = Command::new("unshare")
+        .args(["-m", "sh", "-c", script, env!("CARGO_BIN_EXE_flowdump")])
+        .args([&kib.to_string(), out, threads])
+        .current_dir(place.path())
+        .output();
+    let Some(output) = output.ok().filter(|output| output.status.code() == Some(1)) else {
+        // Only where it is not allowed.
+        assert!(!nix::unistd::geteuid().is_root(), "{kib} {out}");
+        eprintln!("skipped: full disks need a mount namespace of their own");
+        return None;
+    };
+    let said = String::from_utf8(output.stderr).unwrap();
+    let kept = place.path().join("kept").join(out);
+    let folder = place.path().join("unpacked");
+    fs::create_dir(&folder).unwrap();
+    match out.rsplit_once('.') {
+        Some((_, "zip")) => {
+            if !installed("python3", "reading archives") {
+                return None;
+            }
+            let script = "import sys, zipfile\nz = zipfile.ZipFile(sys.argv[1])\nassert z.testzip() is None\nz.extractall(sys.argv[2])";
+            let mut python = Command::new("python3");
+            let read = python
+                .args(["-c", script])
+                .arg(&kept)
+                .arg(&folder)
+                .output()
+                .unwrap();
+            assert!(read.status.success(), "{read:?}");
+        }
+        Some((_, "tar")) => tar::Archive::new(fs::File::open(&kept).unwrap())
+            .unpack(&folder)
+            .unwrap(),
+        _ => {
+            fs::remove_dir(&folder).unwrap();
+            fs::rename(&kept, &folder).unwrap();
+        }
+    }
+    let mut files: BTreeMap<_, _> = common::listing(&folder).into_iter().collect();
+    files.remove("flows.jsonl").unwrap();
+    let index = fs::read_to_string(folder.join("flows.jsonl")).unwrap();
+    Some(Left {
+        files,
+        index: index
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect(),
+        said,
+    })
+}
+
+const SMALL_THEN_LARGE: &[usize] = &[500, 600, 1_000_000];
+
+#[test]
+fn the_index_of_a_folder_says_which_files_are_whole() {
+    for (kib, sizes) in [
+        (64, &[1_000_000][..]),
+        (64, SMALL_THEN_LARGE),
+        (200, &[3000; 100]),
+    ] {
+        for threads in ["1", "4"] {
+            let Some(left) = run_on(kib, "out", threads, sizes) else {
+                return;
+            };
+            let whole = left.whole();
+            assert!(left.said.contains("No space left"), "{}", left.said);
+            assert!(!left.index.is_empty(), "{kib} {threads}");
+            assert!(
+                whole.iter().all(|(name, size)| left.files[name] == *size),
+                "{whole:?}"
+            );
+            let told = |name: &String| left.index.iter().any(|line| line.to_string().contains(name));
+            assert!(left.files.keys().all(told), "{:?}", left.files);
+            if sizes.len() > 1 {
+                assert!(whole.len() >= 2, "{whole:?}");
+            }
+        }
+    }
+}
