@@ -92,7 +92,7 @@ fn the_console_is_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let generated = [Kind::Mail, Kind::Lossy, Kind::BulkText].map(|kind| generated(kind, folder.path()));
     let mail = console_of(&generated[0], "3");
-    let table = mail.find("TIME  ").expect("a table");
+    let table = mail.find("\nTIME ").expect("a table");
     let last_line = mail.rfind("[TLS ").expect("a line of the conversation");
     assert!(table > last_line, "the table stands below the conversation");
     for capture in captures().into_iter().chain(generated) {
