@@ -151,3 +151,84 @@ fn the_index_of_a_folder_says_which_files_are_whole() {
         }
     }
 }
+
+#[test]
+fn an_archive_has_all_that_its_index_says_is_whole_and_that_is_what_is_counted() {
+    for out in ["x.zip", "x.tar"] {
+        for (kib, sizes) in [
+            (64, &[1_000_000][..]),
+            (64, SMALL_THEN_LARGE),
+            (100, &[30, 40_000, 200_000]),
+            (200, &[3000; 100]),
+            (200, &[50; 1500]),
+            (600, &[300_000, 200_000, 100_000, 3000]),
+        ] {
+            let Some(left) = run_on(kib, out, "3", sizes) else {
+                return;
+            };
+            assert!(left.said.contains("No space left"), "{}", left.said);
+            let whole = left.whole();
+            assert_eq!(left.files, whole, "{out} {kib} {}", left.said);
+            let counted = format!(
+                "{} file{} in",
+                whole.len(),
+                if whole.len() == 1 { "" } else { "s" }
+            );
+            assert!(left.said.contains(&counted), "{counted}: {}", left.said);
+            assert!(!left.index.is_empty(), "{out} {kib}");
+            if sizes.len() > 1 {
+                assert!(!whole.is_empty(), "{out} {kib}");
+            }
+        }
+    }
+}
+
+/// Three mails that are too large and two small ones, on the loopback interface.
+const TALK: &str = "
+import socket, threading, time
+s = socket.socket(); s.bind(('127.0.0.1', 7799)); s.listen(5)
+def serve():
+    while True:
+        c, _ = s.accept()
+        while c.recv(65536): pass
+        c.close()
+threading.Thread(target=serve, daemon=True).start()
+for size in (210_000, 210_000, 210_000, 300, 400):
+    c = socket.create_connection(('127.0.0.1', 7799))
+    for piece in range(0, size, 30_000):
+        c.sendall(b'x' * min(30_000, size - piece)); time.sleep(.01)
+    c.close(); time.sleep(.2)
+time.sleep(2)
+";
+
+#[test]
+fn live_large_connections_that_do_not_fit_leave_the_space_to_small_ones() {
+    if !installed("ip", "a live run") || !installed("python3", "a live run") {
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    fs::create_dir(place.path().join("small")).unwrap();
+    let script = "ip link set lo up && mount -t tmpfs -o size=64k small small || exit 99; \
+        \"$0\" -q -i lo -o small/x.zip port 7799 & sleep 1; \
+        python3 -c \"$1\"; kill -INT $!; wait $!; code=$?; cp small/x.zip .; exit $code";
+    let mut unshare = Command::new("unshare");
+    unshare.args(["-mn", "sh", "-c", script, env!("CARGO_BIN_EXE_flowdump"), TALK]);
+    let output = unshare.current_dir(place.path()).output();
+    let Some(output) = output.ok().filter(|output| output.status.code() == Some(1)) else {
+        assert!(!nix::unistd::geteuid().is_root());
+        eprintln!("skipped: a live run on a full disk needs namespaces of its own");
+        return;
+    };
+    let script = "import zipfile; print([i.file_size for i in zipfile.ZipFile('x.zip').infolist()[:-1]])";
+    let mut python = Command::new("python3");
+    let read = python
+        .args(["-c", script])
+        .current_dir(place.path())
+        .output()
+        .unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&read.stdout),
+        "[300, 400]\n",
+        "{output:?}"
+    );
+}

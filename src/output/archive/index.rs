@@ -52,6 +52,11 @@ impl Index {
         }
     }
 
+    /// Bytes that it will take in the archive, at the most: lines are deflated to a third or less.
+    pub fn len(&self) -> u64 {
+        self.packed.len() + self.lines.len() as u64 / 2
+    }
+
     /// The next line.
     ///
     /// # Errors

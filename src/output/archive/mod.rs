@@ -2,12 +2,14 @@
 //! member, is deflated in a ZIP archive.
 //!
 //! A member's header has its length, so it goes in as a whole when its stream is over; what can't wait in memory
-//! until then waits in the spool. A member that can't be written (disk full) leaves nothing behind, so that the
-//! archive is readable whatever happens, once [`Archive::finish`] has put its end to it.
+//! until then waits in the spool. A member that can't be written (disk full) leaves nothing behind, and for the end and
+//! what it tells of there is room from the beginning, so that the archive is readable whatever happens, once
+//! [`Archive::finish`] has put its end to it.
 //!
 //! What is kept in memory of a member that is written is the hash of its name (10 to 21 bytes), to tell when a
 //! name comes again; ZIP's central directory waits in the spool, too.
 
+mod end;
 mod index;
 mod log;
 mod names;
@@ -24,9 +26,11 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use super::room::Room;
 use super::store::{create_new, first_free};
 use crate::time::Timestamp;
-use index::{Index, Whole};
+use end::Mark;
+use index::Index;
 use log::Log;
 use names::Names;
 use spool::Spool;
@@ -38,6 +42,9 @@ const GATHERED: usize = 1 << 20;
 
 /// So far apart (bytes) are the places that a full archive can go back to: 24 bytes each in memory.
 const APART: u64 = 512 << 10;
+
+/// The end takes so much room at the most, beside index and directory: headers, and blocks that are not full.
+const END: u64 = 8 << 10;
 
 /// The index's name.
 const INDEX: &str = "flows.jsonl";
@@ -87,11 +94,14 @@ pub struct Archive {
     gathered: Vec<u8>,
     header: Vec<u8>,
     spool: Spool,
+    room: Room,
     names: Names,
     /// Until the archive is ended.
     index: Option<Index>,
     directory: Log,
     members: u64,
+    /// Streams in the archive that has ended.
+    streams: u64,
     /// Where the last member in the file ends.
     safe: Mark,
     /// Ends of members before it, at least [`APART`] bytes apart.
@@ -99,18 +109,9 @@ pub struct Archive {
     latest: Timestamp,
 }
 
-/// An archive up to the end of a member.
-#[derive(Debug, Clone, Copy, Default)]
-struct Mark {
-    at: u64,
-    members: u64,
-    /// Bytes of the directory.
-    directory: u64,
-}
-
 impl Archive {
     /// A new archive at `path`, or `NAME~1.zip`, `NAME~2.zip` … where that stands already, mode 0640. Missing
-    /// folders are made. The spool beside it has no name.
+    /// folders are made. What is beside it, for the spool and for room, has no name.
     ///
     /// # Errors
     /// What the system says.
@@ -119,12 +120,16 @@ impl Archive {
         if !folder.as_os_str().is_empty() {
             std::fs::create_dir_all(folder)?;
         }
+        let nameless = || {
+            let mut hidden = OsString::from(".");
+            hidden.push(path.file_name().unwrap_or_default());
+            hidden.push(".spool");
+            let (file, hidden) = create_new(&folder.join(hidden), 0o600)?;
+            std::fs::remove_file(hidden).map(|()| file)
+        };
+        let (spool, mut room) = (Spool::new(nameless()?), Room::new(nameless()?));
+        room.keep(END)?;
         let (file, path) = create_new(path, 0o640)?;
-        let mut hidden = OsString::from(".");
-        hidden.push(path.file_name().unwrap_or_default());
-        hidden.push(".spool");
-        let (spool, hidden) = create_new(&folder.join(hidden), 0o600)?;
-        std::fs::remove_file(hidden)?;
         let mut names = Names::default();
         names.take(INDEX);
         Ok(Self {
@@ -134,11 +139,13 @@ impl Archive {
             at: 0,
             gathered: Vec::with_capacity(GATHERED),
             header: Vec::new(),
-            spool: Spool::new(spool),
+            spool,
+            room,
             names,
             index: Some(Index::new(format.index())),
             directory: Log::default(),
             members: 0,
+            streams: 0,
             safe: Mark::default(),
             marks: Vec::new(),
             latest: Timestamp::default(),
@@ -150,6 +157,11 @@ impl Archive {
         &self.path
     }
 
+    /// Streams in it, once it has ended.
+    pub const fn streams(&self) -> u64 {
+        self.streams
+    }
+
     /// The first of the names that `name(0)`, `name(1)`, … give that no member has, now taken.
     ///
     /// # Errors
@@ -159,15 +171,30 @@ impl Archive {
         taken.map(|((), name)| name)
     }
 
-    /// Puts `pieces` behind what is in the spool of a member, at offset `at` in it: zeros fill what lies between.
+    /// Puts `piece` behind what is in the spool of a member, at offset `at` in it: zeros fill what lies between.
     ///
     /// # Errors
-    /// What the system says; of the piece that failed, and those behind it, nothing is there then.
-    pub fn spool(&mut self, member: &mut Spooled, at: u64, pieces: &[&[u8]]) -> io::Result<()> {
-        self.spool.skip(member, at.saturating_sub(member.len()))?;
-        pieces
-            .iter()
-            .try_for_each(|piece| self.spool.append(member, piece))
+    /// What the system says; nothing of the piece is there then.
+    pub fn spool(&mut self, member: &mut Spooled, at: u64, piece: &[u8]) -> io::Result<()> {
+        let mut put = |spool: &mut Spool| {
+            spool.skip(member, at.saturating_sub(member.len()))?;
+            spool.append(member, piece)
+        };
+        put(&mut self.spool).or_else(|_| {
+            self.spare();
+            put(&mut self.spool)
+        })
+    }
+
+    /// Gives the spool's space back: there will be no such member.
+    pub fn release(&mut self, spooled: Spooled) {
+        self.spool.release(spooled);
+    }
+
+    /// Bytes that are to come into the file whatever happens.
+    fn promised(&self) -> u64 {
+        let index = self.index.as_ref().map_or(0, Index::len);
+        END + self.gathered.len() as u64 + self.directory.len() + index
     }
 
     /// Adds a member: what is in the spool, and `tail` at offset `at` in it, behind it or behind zeros. Gives the
@@ -183,7 +210,10 @@ impl Archive {
         at: u64,
         tail: &[u8],
     ) -> io::Result<()> {
-        let added = self.spool(&mut spooled, at, &[]).and_then(|()| {
+        let gathers = if spooled.is_empty() { tail.len() as u64 } else { 0 };
+        let room = self.room.keep(self.promised() + gathers);
+        let room = room.and_then(|()| self.spool(&mut spooled, at, b""));
+        let added = room.and_then(|()| {
             self.latest = self.latest.max(time);
             let len = spooled.len().saturating_add(tail.len() as u64);
             let member = Member {
@@ -253,6 +283,19 @@ impl Archive {
             }
             return Ok(begin);
         }
+        let mut written = self.write(begin, [header, tail, padding], spooled);
+        if written.is_err() {
+            self.spare();
+            written = self.write(begin, [header, tail, padding], spooled);
+        }
+        written?;
+        let behind = begin + header.len() as u64 + spooled.len();
+        self.at = behind + (tail.len() + padding.len()) as u64;
+        Ok(begin)
+    }
+
+    /// Writes a member at `begin`: its header, what is in the spool, its tail and padding.
+    fn write(&self, begin: u64, [header, tail, padding]: [&[u8]; 3], spooled: &Spooled) -> io::Result<()> {
         let body = begin + header.len() as u64;
         let behind = body + spooled.len();
         let written = self
@@ -261,9 +304,14 @@ impl Archive {
             .and_then(|()| self.spool.copy(spooled, &self.file, body))
             .and_then(|()| self.file.write_all_at(tail, behind))
             .and_then(|()| self.file.write_all_at(padding, behind + tail.len() as u64));
-        self.settled(written)?;
-        self.at = behind + (tail.len() + padding.len()) as u64;
-        Ok(begin)
+        self.settled(written)
+    }
+
+    /// The disk is full: room that is no longer needed is there for others.
+    fn spare(&mut self) {
+        self.room.give_back();
+        // Where there is none, members that come later are refused.
+        let _ = self.room.keep(self.promised());
     }
 
     /// Writes what is gathered, so that the file has all members added so far.
@@ -271,11 +319,19 @@ impl Archive {
     /// # Errors
     /// What the system says; what is gathered waits then.
     pub fn flush(&mut self) -> io::Result<()> {
-        let written = self.file.write_all_at(&self.gathered, self.at);
+        let mut written = self.file.write_all_at(&self.gathered, self.at);
+        let full = written.is_err();
+        if full {
+            self.room.give_back();
+            written = self.file.write_all_at(&self.gathered, self.at);
+        }
         self.settled(written)?;
         self.at += self.gathered.len() as u64;
         self.gathered.clear();
         self.mark();
+        if full && self.index.is_some() {
+            self.spare();
+        }
         Ok(())
     }
 
@@ -306,76 +362,8 @@ impl Archive {
     /// What the system says; the index is without it then.
     pub fn index(&mut self, line: &[u8]) -> io::Result<()> {
         let index = self.index.as_mut();
-        index.map_or(Ok(()), |index| index.line(line, &mut self.spool))
-    }
-
-    /// Adds the index and ends the archive; only the first call does.
-    ///
-    /// # Errors
-    /// What the system said first. The archive is still readable where its end could be written.
-    pub fn finish(&mut self) -> io::Result<()> {
-        let Some(index) = self.index.take() else {
-            return Ok(());
-        };
-        let index = index.finish()?;
-        let mut outcome = self.flush();
-        if outcome.is_err() {
-            self.back_to(self.safe);
-        }
-        let mut marks = std::mem::take(&mut self.marks);
-        loop {
-            let ended = self.end(&index);
-            let retry = ended.is_err();
-            outcome = outcome.and(ended);
-            // On a full disk the last members make room for index and directory.
-            match marks.pop().filter(|_| retry) {
-                Some(mark) => self.back_to(mark),
-                None => return outcome,
-            }
-        }
-    }
-
-    /// Forgets the members that came after `mark`.
-    fn back_to(&mut self, mark: Mark) {
-        self.gathered.clear();
-        self.directory.truncate(mark.directory);
-        self.members = mark.members;
-        self.at = mark.at;
-        self.safe = mark;
-        // Where that fails, so does what follows.
-        let _ = self.file.set_len(self.at);
-    }
-
-    fn end(&mut self, index: &Whole) -> io::Result<()> {
-        let member = Member {
-            name: INDEX,
-            time: self.latest.into(),
-            method: self.format.index(),
-            len: index.len,
-            crc: index.crc,
-            packed: index.packed.len(),
-            offset: 0,
-        };
-        self.member(member, self.latest, &index.packed.spooled, &index.packed.waiting)?;
-        self.flush()?;
-        let mut at = self.at;
-        let mut end = Vec::new();
-        match self.format {
-            Format::Zip => {
-                self.directory.copy(&self.spool, &self.file, at)?;
-                zip::end(self.members, self.directory.len(), at, &mut end);
-                at += self.directory.len();
-            }
-            Format::Tar => end.resize(2 * tar::BLOCK, 0),
-        }
-        self.file.write_all_at(&end, at)?;
-        self.file.set_len(at + end.len() as u64)
-    }
-}
-
-/// A run that ends before its beginning leaves an archive, too.
-impl Drop for Archive {
-    fn drop(&mut self) {
-        let _ = self.finish();
+        index.map_or(Ok(()), |index| index.line(line, &mut self.spool))?;
+        let _ = self.room.keep(self.promised());
+        Ok(())
     }
 }

@@ -120,8 +120,10 @@ impl Spool {
                 while to.len > before {
                     let filled = (to.len - 1) % BLOCK + 1;
                     let step = filled.min(to.len - before);
-                    if step == filled {
-                        self.free.extend(to.pop());
+                    if step == filled
+                        && let Some(block) = to.pop()
+                    {
+                        self.give_back(block, 1);
                     }
                     to.len -= step;
                 }
@@ -150,7 +152,7 @@ impl Spool {
             .write_all_at(zeros, at)
             .and_then(|()| self.file.write_all_at(bytes, at + within));
         if written.is_err() {
-            self.free.push(block);
+            self.give_back(block, 1);
             return written;
         }
         if within > 0 {
@@ -222,22 +224,28 @@ impl Spool {
         Ok(())
     }
 
-    /// Takes the blocks back, and gives the file system its space back where it takes that.
+    /// Takes the blocks back.
     pub fn release(&mut self, spooled: Spooled) {
         for run in spooled.runs {
-            let Some(first) = run.first else { continue };
-            #[cfg(target_os = "linux")]
-            {
-                use nix::fcntl::{FallocateFlags, fallocate};
-
-                let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
-                let at = |blocks: u32| i64::from(blocks) * BLOCK.cast_signed();
-                // A file system that can't keeps it until the end.
-                let _ = fallocate(&self.file, flags, at(first), at(run.count));
+            if let Some(first) = run.first {
+                self.give_back(first, run.count);
             }
-            // The last one first: they are taken from the end.
-            self.free.extend((first..first.saturating_add(run.count)).rev());
         }
+    }
+
+    /// Blocks can be used again, and the file system has their space back where it takes that.
+    fn give_back(&mut self, first: u32, count: u32) {
+        #[cfg(target_os = "linux")]
+        {
+            use nix::fcntl::{FallocateFlags, fallocate};
+
+            let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+            let at = |blocks: u32| i64::from(blocks) * BLOCK.cast_signed();
+            // A file system that can't keeps it until the end.
+            let _ = fallocate(&self.file, flags, at(first), at(count));
+        }
+        // The last one first: they are taken from the end.
+        self.free.extend((first..first.saturating_add(count)).rev());
     }
 }
 

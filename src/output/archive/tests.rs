@@ -36,7 +36,7 @@ fn a_member_of_5_gib_and_one_behind_it_take_zip64() {
     let mut archive = Archive::create(&folder.path().join("x.zip"), Format::Zip).unwrap();
     let Some(()) = sparse(&archive) else { return };
     let mut long = Spooled::default();
-    archive.spool(&mut long, 0, &[b"begin"]).unwrap();
+    archive.spool(&mut long, 0, b"begin").unwrap();
     archive.add("long", TIME, long, 5 << 30, b"end").unwrap();
     archive
         .add("behind", TIME, Spooled::default(), 0, b"behind")
@@ -114,7 +114,7 @@ fn a_member_that_fails_leaves_nothing_behind() {
     archive.flush().unwrap();
     // The spool lost its bytes: the header is written, copying fails.
     let mut bad = Spooled::default();
-    archive.spool(&mut bad, 0, &[b"bad"]).unwrap();
+    archive.spool(&mut bad, 0, b"bad").unwrap();
     archive.spool.truncate();
     assert!(archive.add("bad", TIME, bad, 3, b"").is_err());
     archive.add("next", TIME, Spooled::default(), 0, b"next").unwrap();

@@ -119,6 +119,14 @@ impl Folders {
         &self.path
     }
 
+    /// Streams in the archive that has ended, where it is one.
+    pub(super) fn in_archive(&self) -> Option<u64> {
+        self.folders.values().find_map(|folder| match &folder.target {
+            Target::Archive(archive) => Some(archive.streams()),
+            Target::Store(_) => None,
+        })
+    }
+
     /// The folder for a connection that begins at `time`; it has to [`Folders::leave`] it.
     pub(super) fn enter(&mut self, time: Timestamp) -> Result<u32, SinkError> {
         let day = time.seconds().div_euclid(86_400);

@@ -184,9 +184,9 @@ impl Files {
         self.folders.path().to_owned()
     }
 
-    /// Files made so far, indexes not counted.
+    /// Files made so far, or members of an archive that has ended; indexes not counted.
     pub fn made(&self) -> u64 {
-        self.writer.made
+        self.folders.in_archive().unwrap_or(self.writer.made)
     }
 
     fn take(&mut self, connection: &Connection) -> Result<Box<State>, SinkError> {

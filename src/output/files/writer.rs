@@ -90,6 +90,12 @@ impl Stream {
         }
     }
 
+    /// Bytes of an archive's member that is given up, but for those that were told to be missing.
+    fn not_told_missing(&self) -> u64 {
+        let told = self.files.last().map_or(0, |entry| entry.not_written);
+        self.position.saturating_sub(told)
+    }
+
     /// What waited is behind us.
     fn passed(&mut self, len: u64) {
         self.position = self.position.saturating_add(len);
@@ -217,15 +223,36 @@ impl Writer {
                 self.keep(stream, file);
                 written
             }),
-            Target::Archive(archive) => self.member(archive, who, stream).and_then(|()| {
-                let spooled = stream.spooled.get_or_insert_default();
-                archive.spool(spooled, stream.position, &[waiting.copied()])
-            }),
+            Target::Archive(archive) => self.spool(archive, who, stream, waiting.copied()),
         };
         stream.passed(len);
         waiting.clear();
         stream.waiting = waiting;
-        stream.outcome(written, len)
+        let missing = match target {
+            Target::Store(_) => len,
+            Target::Archive(_) => stream.not_told_missing(),
+        };
+        stream.outcome(written, missing)
+    }
+
+    /// Puts a piece of a member where it waits. What can't wait there makes room for others at once: all of a member is
+    /// in the archive, or nothing.
+    fn spool(
+        &mut self,
+        archive: &mut Archive,
+        who: (&Connection, Direction),
+        stream: &mut Stream,
+        piece: &[u8],
+    ) -> io::Result<()> {
+        self.member(archive, who, stream)?;
+        let spooled = stream.spooled.get_or_insert_default();
+        let written = archive.spool(spooled, stream.position, piece);
+        if written.is_err()
+            && let Some(spooled) = stream.spooled.take()
+        {
+            archive.release(*spooled);
+        }
+        written
     }
 
     /// The stream is over: writes what waits, closes the file.
@@ -290,12 +317,7 @@ impl Writer {
         stream.passed(waiting.len() as u64);
         waiting.clear();
         stream.waiting = waiting;
-        // All of it is in, or nothing.
-        let missing = stream
-            .files
-            .last()
-            .map_or(0, |entry| stream.position - entry.not_written);
-        stream.outcome(written, missing)
+        stream.outcome(written, stream.not_told_missing())
     }
 
     fn close(&mut self, stream: &mut Stream) {
@@ -303,13 +325,16 @@ impl Writer {
         stream.made = false;
     }
 
-    /// Sees to it that the archive's member has a name of its own.
+    /// Sees to it that the archive's member has a name of its own, unless it was given up.
     fn member(
         &mut self,
         archive: &mut Archive,
         who: (&Connection, Direction),
         stream: &mut Stream,
     ) -> io::Result<()> {
+        if stream.files.last().is_some_and(|entry| entry.not_written > 0) {
+            return Err(Errno::ENOSPC.into());
+        }
         if !stream.made {
             self.make(who, stream, |name| archive.name(name).map(|name| ((), name)))?;
         }
