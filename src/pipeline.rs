@@ -352,13 +352,26 @@ impl<'c> Run<'c> {
                 .finish(&mut |connection, event| ends.event(connection, event))
         });
         told.and(self.ends.finish())?;
-        self.writer.take().map_or(Ok(()), PacketWriter::finish)?;
+        let written = self.writer.take().map_or(Ok(()), PacketWriter::finish);
+        self.written(written)?;
         Ok(self.filter.verdict()?)
     }
 
-    /// A live capture goes on where packets can't be written, and says so once a minute.
+    /// Where the packets' reader has gone the rest goes on. A live capture goes on where packets can't be written, and
+    /// says so once a minute.
     fn written(&mut self, written: Result<(), WriteError>) -> Result<(), RunError> {
         let Err(error) = written else { return Ok(()) };
+        if matches!(error, WriteError::Closed) {
+            self.writer = None;
+            let Config { console, files, .. } = self.config;
+            let others = console.is_some() || files.is_some();
+            let others = others || self.config.json.is_some() || self.config.summary.is_some();
+            return if others {
+                Ok(())
+            } else {
+                Err(SinkError::Closed.into())
+            };
+        }
         if !matches!(
             (&self.config.input, &error),
             (Input::Live(_), WriteError::Io { .. })

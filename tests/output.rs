@@ -152,6 +152,35 @@ fn who_stops_reading_stops_nothing_that_goes_elsewhere() {
 }
 
 #[test]
+fn who_stops_reading_the_packets_ends_the_run_only_where_nothing_else_is_written() {
+    let place = tempfile::tempdir().unwrap();
+    let mut talk = talk(1);
+    talk.handshake();
+    for _ in 0..2000 {
+        talk.client(&b"line\r\n".repeat(100));
+    }
+    fs::write(place.path().join("x.pcap"), pcap_of(&[talk])).unwrap();
+    for more in [&["-o", "out"][..], &[]] {
+        let mut command = flowdump();
+        command.args(["-q", "-r", "x.pcap", "-w", "-"]).args(more);
+        command
+            .current_dir(place.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert!(output.stderr.is_empty(), "{output:?}");
+    }
+    let sizes: Vec<_> = listing(&place.path().join("out"))
+        .into_iter()
+        .map(|(_, size)| size)
+        .collect();
+    assert!(sizes.contains(&1_200_000), "{sizes:?}");
+}
+
+#[test]
 fn rows_of_the_table_and_lines_of_the_console_do_not_break_each_other() {
     let talks: Vec<_> = (0..1500)
         .map(|number| {
