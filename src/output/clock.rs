@@ -118,7 +118,8 @@ fn seconds(nanos: i64, out: &mut Vec<u8>) {
 
 /// Seconds for indexes and JSON, to the microsecond: the nearest double to a decimal has no more digits than it.
 pub fn whole_micros(duration: Duration) -> f64 {
-    duration.as_micros() as f64 / 1e6
+    let seconds = duration.as_secs().saturating_mul(1_000_000);
+    seconds.saturating_add(duration.subsec_micros().into()) as f64 / 1e6
 }
 
 /// ISO 8601 in UTC with microseconds, for indexes: `2026-11-21T01:38:23.120345Z`.

@@ -44,19 +44,23 @@ pub fn push_endpoint(Endpoint { address, port }: Endpoint, out: &mut Vec<u8>) {
 
 /// Appends what tells a connection from all others, of other runs, too.
 pub fn push_uid(connection: &Connection, out: &mut Vec<u8>) {
-    out.push(b'C');
     let nanos = connection.first_time.nanos().cast_unsigned();
-    let digits = (u64::BITS - nanos.leading_zeros()).div_ceil(4).max(1);
-    for digit in (0..digits).rev() {
-        let digit = (nanos >> (4 * digit) & 15) as u8;
-        out.push(if digit < 10 {
-            b'0' + digit
-        } else {
-            b'a' - 10 + digit
-        });
-    }
+    let zeros = (nanos.leading_zeros() / 4).min(15) as usize;
+    let digits = [hex((nanos >> 32) as u32), hex(nanos as u32)];
+    out.push(b'C');
+    out.extend_from_slice(digits.as_flattened().get(zeros..).unwrap_or_default());
     out.push(b'.');
     push_number(connection.id, out);
+}
+
+/// Eight digits, a byte each, all at once.
+fn hex(number: u32) -> [u8; 8] {
+    let mut each = u64::from(number);
+    each = (each | each << 16) & 0x0000_ffff_0000_ffff;
+    each = (each | each << 8) & 0x00ff_00ff_00ff_00ff;
+    each = (each | each << 4) & 0x0f0f_0f0f_0f0f_0f0f;
+    let letters = (each + 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101;
+    (each + 0x3030_3030_3030_3030 + letters * u64::from(b'a' - b'0' - 10)).to_be_bytes()
 }
 
 fn push_octet(octet: u8, out: &mut Vec<u8>) {

@@ -137,15 +137,23 @@ impl Sinks {
 
     /// Where the reader of one has gone, the others go on without it.
     fn each(&mut self, mut act: impl FnMut(&mut dyn Sink) -> Result<(), SinkError>) -> Result<(), SinkError> {
-        let mut gone = unless_gone(&mut self.console, &mut act)?;
-        gone |= unless_gone(&mut self.files, &mut act)?;
-        gone |= unless_gone(&mut self.json, &mut act)?;
-        match act(&mut self.summary) {
-            Err(SinkError::Closed) => {
-                self.summary.only_count();
-                gone = true;
-            }
-            told => told?,
+        let mut gone = false;
+        if let Some(console) = &mut self.console
+            && is_gone(act(console))?
+        {
+            (self.console, gone) = (None, true);
+        }
+        if let Some(files) = &mut self.files {
+            act(files)?;
+        }
+        if let Some(json) = &mut self.json
+            && is_gone(act(json))?
+        {
+            (self.json, gone) = (None, true);
+        }
+        if is_gone(act(&mut self.summary))? {
+            self.summary.only_count();
+            gone = true;
         }
         let others = self.console.is_some() || self.files.is_some() || self.json.is_some();
         if gone && !others && !self.summary.has_table() && !self.packets {
@@ -155,16 +163,10 @@ impl Sinks {
     }
 }
 
-/// Lets a sink go whose reader has gone; whether it has.
-fn unless_gone<S: Sink>(
-    sink: &mut Option<S>,
-    act: &mut impl FnMut(&mut dyn Sink) -> Result<(), SinkError>,
-) -> Result<bool, SinkError> {
-    match sink.as_mut().map_or(Ok(()), |sink| act(sink)) {
-        Err(SinkError::Closed) => {
-            *sink = None;
-            Ok(true)
-        }
+/// Whether a sink's reader has gone.
+fn is_gone(told: Result<(), SinkError>) -> Result<bool, SinkError> {
+    match told {
+        Err(SinkError::Closed) => Ok(true),
         told => told.map(|()| false),
     }
 }
