@@ -196,15 +196,8 @@ impl<'c> Run<'c> {
     ) -> Result<bool, RunError> {
         self.writer = self.writer.map(|writer| writer.nanoseconds(source.nanoseconds()));
         let outcome = match self.read(&mut source, &live) {
-            Err(RunError::Sink(error)) => {
-                // What can still be kept is kept; what can't is told, too.
-                let more = self.ends.finish().err().map(|more| more.to_string());
-                if let Some(more) = more.filter(|more| *more != error.to_string()) {
-                    tell(&more);
-                }
-                Err(error.into())
-            }
-            // What can still be kept is kept; the first error is the one to tell.
+            Err(RunError::Sink(error)) => Err(error.into()),
+            // What came before it is told; the first error is the one to tell.
             read => read.and(self.finish()),
         };
         self.bar.finish_and_clear();
@@ -214,7 +207,14 @@ impl<'c> Run<'c> {
             Err(RunError::Sink(SinkError::Closed) | RunError::Write(WriteError::Closed)) => {
                 return Ok(!self.failed);
             }
-            Err(error) => Err(error),
+            Err(error) => {
+                // What can still be kept is kept; what can't is told, too.
+                let more = self.ends.finish().err().map(|more| more.to_string());
+                if let Some(more) = more.filter(|more| *more != error.to_string()) {
+                    tell(&more);
+                }
+                Err(error)
+            }
             Ok(()) => Ok(!self.failed),
         };
         let live = live(&source);
