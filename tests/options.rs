@@ -513,3 +513,42 @@ fn what_waits_for_its_line_end_is_shown_after_a_second_in_the_order_of_time() {
         ]
     );
 }
+
+#[test]
+fn names_do_not_grow_with_every_gap() {
+    let mut talk = Talk::default();
+    talk.handshake();
+    for _ in 0..60 {
+        talk.server(b"some").server(b"lost").lost();
+    }
+    talk.server(b"end").send(0, ACK, b"").close();
+    let frames: Vec<_> = talk
+        .segments
+        .iter()
+        .map(|tcp| Frame::new(tcp.time, tcp.frame()))
+        .collect();
+    let style = PcapStyle {
+        big_endian: false,
+        nanoseconds: false,
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gaps.pcap");
+    std::fs::write(&path, pcap(&frames, style)).unwrap();
+    let output = folder.path().join("out");
+    run(flowdump()
+        .args(["-q", "-m", "4", "-o"])
+        .arg(&output)
+        .arg("-r")
+        .arg(&path))
+    .ok();
+    let mut names = Vec::new();
+    collect(&output, &output, &mut names);
+    let parts: Vec<_> = names.iter().filter(|(_, content)| content == b"some").collect();
+    assert_eq!(parts.len(), 60);
+    assert!(parts.iter().any(|(name, _)| name.ends_with("~gap~58")));
+    assert!(
+        parts
+            .iter()
+            .all(|(name, _)| name.len() < 80 && name.matches("~gap").count() <= 1)
+    );
+}

@@ -15,6 +15,7 @@ mod index;
 mod json;
 mod marks;
 mod name;
+mod numbers;
 mod palette;
 mod room;
 mod session;

@@ -11,7 +11,7 @@ use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::sys::uio::pwritev;
 
-use super::name::numbered;
+use super::numbers::Numbers;
 
 /// Slices that the system takes at once (IOV_MAX).
 pub const SLICES: usize = 1024;
@@ -69,15 +69,20 @@ impl Store {
     ///
     /// # Errors
     /// What the system says.
-    pub fn create_file(&self, name: impl FnMut(u32) -> String) -> io::Result<(File, String)> {
-        first_free(name, |candidate| {
+    pub fn create_file(
+        &self,
+        numbers: &mut Numbers,
+        name: impl FnMut(u32) -> String,
+    ) -> io::Result<(File, String)> {
+        let folder = &self.folder;
+        numbers.first_free(name, |candidate| {
             let flags =
                 OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
             let mode = Mode::from_bits_truncate(0o640);
-            let mut opened = openat(&self.folder, candidate, flags, mode);
+            let mut opened = openat(folder, candidate, flags, mode);
             if matches!(opened, Err(Errno::ENOENT)) && candidate.contains('/') {
-                self.make_folders(candidate)?;
-                opened = openat(&self.folder, candidate, flags, mode);
+                make_folders(folder, candidate)?;
+                opened = openat(folder, candidate, flags, mode);
             }
             match opened {
                 Ok(file) => Ok(Some(File::from(file))),
@@ -94,17 +99,6 @@ impl Store {
     pub fn reopen(&self, name: &str) -> io::Result<File> {
         let flags = OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         Ok(File::from(openat(&self.folder, name, flags, Mode::empty())?))
-    }
-
-    fn make_folders(&self, name: &str) -> io::Result<()> {
-        for (end, _) in name.match_indices('/') {
-            let folder = name.get(..end).unwrap_or_default();
-            match mkdirat(&self.folder, folder, Mode::from_bits_truncate(0o750)) {
-                Ok(()) | Err(Errno::EEXIST) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
     }
 }
 
@@ -149,29 +143,16 @@ pub fn open_existing(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// The first of the names that `name(0)`, `name(1)`, … give that `take` can have, and what it gave for it.
-///
-/// # Errors
-/// Those of `take`.
-pub fn first_free<T>(
-    mut name: impl FnMut(u32) -> String,
-    mut take: impl FnMut(&str) -> io::Result<Option<T>>,
-) -> io::Result<(T, String)> {
-    let mut last = String::new();
-    for count in 0..=u32::MAX {
-        let candidate = name(count);
-        // A template whose name does not have the counter.
-        let candidate = if candidate == last {
-            numbered(candidate, count)
-        } else {
-            candidate
-        };
-        if let Some(taken) = take(&candidate)? {
-            return Ok((taken, candidate));
+/// The folders that a name leads through.
+fn make_folders(store: &OwnedFd, name: &str) -> io::Result<()> {
+    for (end, _) in name.match_indices('/') {
+        let folder = name.get(..end).unwrap_or_default();
+        match mkdirat(store, folder, Mode::from_bits_truncate(0o750)) {
+            Ok(()) | Err(Errno::EEXIST) => {}
+            Err(error) => return Err(error.into()),
         }
-        last = name(count);
     }
-    Err(io::ErrorKind::AlreadyExists.into())
+    Ok(())
 }
 
 /// Writes all of `slices`, one behind the other, at `offset`.
@@ -197,17 +178,18 @@ pub fn write_at(file: &File, mut slices: &mut [IoSlice<'_>], mut offset: u64) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::name::numbered;
 
     #[test]
     fn nothing_is_written_over_and_no_link_followed() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("a/b")).unwrap();
         let name = |count| numbered("x".to_owned(), count);
-        let (file, first) = store.create_file(name).unwrap();
+        let (file, first) = store.create_file(&mut Numbers::default(), name).unwrap();
         let mut slices = [&b""[..], b"fi", b"", b"rst"].map(IoSlice::new);
         write_at(&file, &mut slices, 0).unwrap();
         std::os::unix::fs::symlink("/dev/null", folder.path().join("a/b/x~1")).unwrap();
-        let (_, second) = store.create_file(name).unwrap();
+        let (_, second) = store.create_file(&mut Numbers::default(), name).unwrap();
         assert_eq!((first.as_str(), second.as_str()), ("x", "x~2"));
         assert!(store.reopen("x~1").is_err());
         assert_eq!(std::fs::read(folder.path().join("a/b/x")).unwrap(), b"first");
@@ -218,7 +200,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
         let names: Vec<_> = (0..3)
-            .map(|_| store.create_file(|_| "k/same".to_owned()).unwrap().1)
+            .map(|_| {
+                store
+                    .create_file(&mut Numbers::default(), |_| "k/same".to_owned())
+                    .unwrap()
+                    .1
+            })
             .collect();
         assert_eq!(names, ["k/same", "k/same~1", "k/same~2"]);
     }

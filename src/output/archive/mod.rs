@@ -26,8 +26,9 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use super::numbers::Numbers;
 use super::room::Room;
-use super::store::{create_new, first_free};
+use super::store::create_new;
 use crate::time::Timestamp;
 use end::Mark;
 use index::Index;
@@ -96,6 +97,7 @@ pub struct Archive {
     spool: Spool,
     room: Room,
     names: Names,
+    numbers: Numbers,
     /// Until the archive is ended.
     index: Option<Index>,
     directory: Log,
@@ -142,6 +144,7 @@ impl Archive {
             spool,
             room,
             names,
+            numbers: Numbers::default(),
             index: Some(Index::new(format.index())),
             directory: Log::default(),
             members: 0,
@@ -167,7 +170,8 @@ impl Archive {
     /// # Errors
     /// None while there are numbers.
     pub fn name(&mut self, name: impl FnMut(u32) -> String) -> io::Result<String> {
-        let taken = first_free(name, |name| Ok(self.names.take(name).then_some(())));
+        let Self { numbers, names, .. } = self;
+        let taken = numbers.first_free(name, |name| Ok(names.take(name).then_some(())));
         taken.map(|((), name)| name)
     }
 

@@ -12,6 +12,7 @@ use super::writer::Failure;
 use crate::event::SinkError;
 use crate::output::archive::{Archive, Format};
 use crate::output::clock::utc;
+use crate::output::numbers::Numbers;
 use crate::output::store::Store;
 use crate::time::Timestamp;
 
@@ -159,7 +160,7 @@ impl Folders {
         };
         let store = store.map_err(|error| failed(&self.path, error))?;
         let (index, index_name) = store
-            .create_file(|count| {
+            .create_file(&mut Numbers::default(), |count| {
                 if count == 0 {
                     format!("{INDEX}.jsonl")
                 } else {

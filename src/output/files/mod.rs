@@ -23,7 +23,7 @@ use crate::slots::Slots;
 use crate::time::Timestamp;
 use folder::Folders;
 pub use lines::Order;
-use writer::{Failure, Stream, Writer};
+use writer::{Failure, GAP, Stream, Writer};
 
 /// Bytes of all streams that wait in memory at the most.
 const WAITING: usize = 48 << 20;
@@ -338,7 +338,7 @@ impl Sink for Files {
                 let min_gap = self.options.min_gap;
                 let stream = state.stream_mut(*direction);
                 if *len >= min_gap {
-                    stream.split("~gap");
+                    stream.split(GAP);
                 }
                 self.writer.gap(stream, *len);
                 Ok(())

@@ -13,10 +13,14 @@ use crate::lasting::Lasting;
 use crate::output::archive::{Archive, Spooled};
 use crate::output::index::FileEntry;
 use crate::output::name::{Namer, numbered};
+use crate::output::numbers::Numbers;
 use crate::output::store::{Store, write_at};
 
 /// Zeros of a gap up to this are written; beyond it the file gets a hole.
 const WRITTEN_ZEROS: u64 = 4096;
+
+/// What the name of a file that begins behind a gap ends in.
+pub(super) const GAP: &str = "~gap";
 
 /// Spare buffers are kept for so many streams.
 const SPARE: usize = 32;
@@ -57,6 +61,7 @@ pub(super) struct Writer {
     most_open: usize,
     next_stamp: u64,
     spare: Vec<Waiting>,
+    numbers: Numbers,
     /// Memory for what waits of all streams.
     pub(super) waiting: usize,
     /// Files made.
@@ -128,6 +133,7 @@ impl Writer {
             most_open,
             next_stamp: 0,
             spare: Vec::new(),
+            numbers: Numbers::default(),
             waiting: 0,
             made: 0,
         }
@@ -154,7 +160,7 @@ impl Writer {
             stream.position = 0;
             // An ending is put behind the name that the stream has; one that has none yet gets its own first.
             let stem = match stream.files.last() {
-                Some(file) => file.name.clone(),
+                Some(file) => without_gap(&file.name).to_owned(),
                 None => self.namer.name(connection, direction, 0),
             };
             stream.files.push(FileEntry {
@@ -356,7 +362,10 @@ impl Writer {
                 let name = stream.files.last().map_or("", |entry| entry.name.as_str());
                 store.reopen(name)
             } else {
-                self.make(who, stream, |name| store.create_file(name))
+                let mut numbers = std::mem::take(&mut self.numbers);
+                let made = self.make(who, stream, |name| store.create_file(&mut numbers, name));
+                self.numbers = numbers;
+                made
             };
             match opened {
                 // Others may have taken what we counted on.
@@ -406,6 +415,17 @@ impl Writer {
         self.next_stamp += 1;
         stream.stamp = self.next_stamp;
         self.open.insert(stream.stamp, file);
+    }
+}
+
+/// A name without the ending that a gap gave it and its number: names do not grow with each gap.
+fn without_gap(name: &str) -> &str {
+    let (stem, number) = name.rsplit_once(GAP).unwrap_or((name, ""));
+    let number = number.strip_prefix('~').unwrap_or(number);
+    if number.bytes().all(|byte| byte.is_ascii_digit()) {
+        stem
+    } else {
+        name
     }
 }
 
