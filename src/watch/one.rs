@@ -296,7 +296,8 @@ impl Watch {
             let mut told = Vec::new();
             tls.gap(direction, len, time, &mut |event| told.push(event));
             told.iter().try_for_each(|event| out.tls(event))?;
-            if *self.stage(direction) != Stage::Tls {
+            let other = *self.stage(direction.reverse());
+            if *self.stage(direction) != Stage::Tls && other == Stage::Tls {
                 *self.stage(direction) = Stage::Resume;
             }
         }
