@@ -122,7 +122,7 @@ impl Session {
     }
 
     /// Whether anything was said, in clear or not.
-    pub fn has_spoken(&self) -> bool {
+    fn has_spoken(&self) -> bool {
         self.protocol.is_some() || self.tls.is_some()
     }
 
@@ -142,6 +142,8 @@ impl Session {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct MailTotals {
     sessions: u64,
+    /// Connections to mail ports in which nobody said anything.
+    silent: u64,
     with_tls: u64,
     accepted: u64,
     refused: u64,
@@ -150,6 +152,10 @@ pub struct MailTotals {
 impl MailTotals {
     /// Counts a session that is over.
     pub fn add(&mut self, session: &Session) {
+        if !session.has_spoken() {
+            self.silent += 1;
+            return;
+        }
         self.sessions += 1;
         self.with_tls += u64::from(session.tls.as_ref().is_some_and(|tls| tls.came_about()));
         self.accepted += session.accepted;
@@ -160,6 +166,7 @@ impl MailTotals {
 impl std::ops::AddAssign for MailTotals {
     fn add_assign(&mut self, other: Self) {
         self.sessions += other.sessions;
+        self.silent += other.silent;
         self.with_tls += other.with_tls;
         self.accepted += other.accepted;
         self.refused += other.refused;
@@ -169,19 +176,29 @@ impl std::ops::AddAssign for MailTotals {
 impl fmt::Display for MailTotals {
     /// Nothing where there was no mail.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.sessions == 0 {
-            return Ok(());
+        let plural = |count| if count == 1 { "" } else { "s" };
+        if self.sessions > 0 {
+            write!(
+                f,
+                "{} mail session{}: {} with TLS, {} without; mails: {} accepted, {} refused",
+                HumanCount(self.sessions),
+                plural(self.sessions),
+                HumanCount(self.with_tls),
+                HumanCount(self.sessions - self.with_tls),
+                HumanCount(self.accepted),
+                HumanCount(self.refused)
+            )?;
         }
-        let s = if self.sessions == 1 { "" } else { "s" };
-        write!(
-            f,
-            "{} mail session{s}: {} with TLS, {} without; mails: {} accepted, {} refused",
-            HumanCount(self.sessions),
-            HumanCount(self.with_tls),
-            HumanCount(self.sessions - self.with_tls),
-            HumanCount(self.accepted),
-            HumanCount(self.refused)
-        )
+        if self.silent > 0 {
+            let behind = if self.sessions > 0 { "; " } else { "" };
+            write!(
+                f,
+                "{behind}nothing said in {} connection{} to mail ports",
+                HumanCount(self.silent),
+                plural(self.silent)
+            )?;
+        }
+        Ok(())
     }
 }
 

@@ -317,9 +317,7 @@ impl<W: Write> Sink for Summary<W> {
                 let none = Session::default();
                 let session = session.as_deref().unwrap_or(&none);
                 if session.is_mail(connection) {
-                    if session.has_spoken() {
-                        self.totals.add(session);
-                    }
+                    self.totals.add(session);
                     if self.writer.is_some() {
                         self.row(connection, closing, session);
                     }
