@@ -4,8 +4,20 @@
 use std::fs::File;
 use std::io;
 
-/// Room is taken in steps of so many bytes.
+/// Room is taken in steps of so many bytes at the least.
 const STEP: u64 = 8 << 10;
+
+/// And of so many at the most, the larger the more of it there is: asking for each few lines takes time.
+const LONGEST_STEP: u64 = 1 << 20;
+
+/// Takes more room, of which there is `taken`, for `bytes` in all; gives what there is then.
+fn more(file: &File, taken: u64, bytes: u64) -> io::Result<u64> {
+    let missing = (bytes - taken).next_multiple_of(STEP);
+    let ample = missing.max((taken / 8).next_multiple_of(STEP).min(LONGEST_STEP));
+    allocate(file, taken, ample)
+        .map(|()| taken + ample)
+        .or_else(|_| allocate(file, taken, missing).map(|()| taken + missing))
+}
 
 /// A file that takes room and holds nothing.
 #[derive(Debug)]
@@ -26,9 +38,7 @@ impl Room {
     /// There is no such room; it is as much as before then.
     pub fn keep(&mut self, bytes: u64) -> io::Result<()> {
         if bytes > self.kept {
-            let more = (bytes - self.kept).next_multiple_of(STEP);
-            allocate(&self.file, self.kept, more)?;
-            self.kept += more;
+            self.kept = more(&self.file, self.kept, bytes)?;
         }
         Ok(())
     }
@@ -52,10 +62,7 @@ impl Ahead {
     /// Sees to it that there is room for the first so many bytes, if it can be had.
     pub fn keep(&mut self, file: &File, bytes: u64) {
         if bytes > self.taken {
-            let more = (bytes - self.taken).next_multiple_of(STEP);
-            if allocate(file, self.taken, more).is_ok() {
-                self.taken += more;
-            }
+            self.taken = more(file, self.taken, bytes).unwrap_or(self.taken);
         }
     }
 
