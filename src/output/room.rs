@@ -19,27 +19,51 @@ fn more(file: &File, taken: u64, bytes: u64) -> io::Result<u64> {
         .or_else(|_| allocate(file, taken, missing).map(|()| taken + missing))
 }
 
-/// A file that takes room and holds nothing.
+/// A file that takes room and holds nothing; none while there is plenty.
 #[derive(Debug)]
 pub struct Room {
     file: File,
     kept: u64,
+    plenty: Plenty,
+}
+
+/// For so many bytes there is room in any case, until so many in all were written.
+#[derive(Debug, Clone, Copy, Default)]
+struct Plenty {
+    bytes: u64,
+    until: u64,
 }
 
 impl Room {
     /// None yet; `file` is empty.
     pub const fn new(file: File) -> Self {
-        Self { file, kept: 0 }
+        Self {
+            file,
+            kept: 0,
+            plenty: Plenty { bytes: 0, until: 0 },
+        }
     }
 
-    /// Sees to it that it is room for so many bytes. A file system that can't do that promises nothing.
+    /// Sees to it that there is room for so many bytes, now that so many others were written. A file system that can't do
+    /// that promises nothing.
     ///
     /// # Errors
     /// There is no such room; it is as much as before then.
-    pub fn keep(&mut self, bytes: u64) -> io::Result<()> {
-        if bytes > self.kept {
-            self.kept = more(&self.file, self.kept, bytes)?;
+    pub fn keep(&mut self, bytes: u64, written: u64) -> io::Result<()> {
+        let Plenty { bytes: most, until } = self.plenty;
+        if bytes <= self.kept || bytes <= most && written <= until {
+            return Ok(());
         }
+        let quarter = available(&self.file) / 4;
+        if bytes <= quarter {
+            self.plenty = Plenty {
+                bytes: quarter,
+                until: written.saturating_add(quarter),
+            };
+            return Ok(());
+        }
+        self.plenty = Plenty::default();
+        self.kept = more(&self.file, self.kept, bytes)?;
         Ok(())
     }
 
@@ -70,6 +94,11 @@ impl Ahead {
     pub fn cut(&mut self, len: u64) {
         self.taken = self.taken.min(len);
     }
+}
+
+/// Bytes that the file system has for us, as far as it says.
+fn available(file: &File) -> u64 {
+    nix::sys::statvfs::fstatvfs(file).map_or(0, |system| system.blocks_available() * system.fragment_size())
 }
 
 #[cfg(target_os = "linux")]

@@ -95,6 +95,8 @@ pub struct Archive {
     gathered: Vec<u8>,
     header: Vec<u8>,
     spool: Spool,
+    /// Bytes that went through it so far.
+    spooled: u64,
     room: Room,
     names: Names,
     numbers: Numbers,
@@ -130,7 +132,7 @@ impl Archive {
             std::fs::remove_file(hidden).map(|()| file)
         };
         let (spool, mut room) = (Spool::new(nameless()?), Room::new(nameless()?));
-        room.keep(END)?;
+        room.keep(END, 0)?;
         let (file, path) = create_new(path, 0o640)?;
         let mut names = Names::default();
         names.take(INDEX);
@@ -142,6 +144,7 @@ impl Archive {
             gathered: Vec::with_capacity(GATHERED),
             header: Vec::new(),
             spool,
+            spooled: 0,
             room,
             names,
             numbers: Numbers::default(),
@@ -180,6 +183,7 @@ impl Archive {
     /// # Errors
     /// What the system says; nothing of the piece is there then.
     pub fn spool(&mut self, member: &mut Spooled, at: u64, piece: &[u8]) -> io::Result<()> {
+        self.spooled += piece.len() as u64;
         let mut put = |spool: &mut Spool| {
             spool.skip(member, at.saturating_sub(member.len()))?;
             spool.append(member, piece)
@@ -195,10 +199,11 @@ impl Archive {
         self.spool.release(spooled);
     }
 
-    /// Bytes that are to come into the file whatever happens.
-    fn promised(&self) -> u64 {
+    /// Keeps room for what is to come into the file whatever happens, and so many bytes more.
+    fn keep_room(&mut self, more: u64) -> io::Result<()> {
         let index = self.index.as_ref().map_or(0, Index::len);
-        END + self.gathered.len() as u64 + self.directory.len() + index
+        let promised = END + self.gathered.len() as u64 + self.directory.len() + index;
+        self.room.keep(promised + more, self.at + self.spooled)
     }
 
     /// Adds a member: what is in the spool, and `tail` at offset `at` in it, behind it or behind zeros. Gives the
@@ -215,7 +220,7 @@ impl Archive {
         tail: &[u8],
     ) -> io::Result<()> {
         let gathers = if spooled.is_empty() { tail.len() as u64 } else { 0 };
-        let room = self.room.keep(self.promised() + gathers);
+        let room = self.keep_room(gathers);
         let room = room.and_then(|()| self.spool(&mut spooled, at, b""));
         let added = room.and_then(|()| {
             self.latest = self.latest.max(time);
@@ -315,7 +320,7 @@ impl Archive {
     fn spare(&mut self) {
         self.room.give_back();
         // Where there is none, members that come later are refused.
-        let _ = self.room.keep(self.promised());
+        let _ = self.keep_room(0);
     }
 
     /// Writes what is gathered, so that the file has all members added so far.
@@ -367,7 +372,7 @@ impl Archive {
     pub fn index(&mut self, line: &[u8]) -> io::Result<()> {
         let index = self.index.as_mut();
         index.map_or(Ok(()), |index| index.line(line, &mut self.spool))?;
-        let _ = self.room.keep(self.promised());
+        let _ = self.keep_room(0);
         Ok(())
     }
 }
