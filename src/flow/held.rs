@@ -65,6 +65,17 @@ impl Held {
         first.map(|(offset, piece)| (*offset, piece.time))
     }
 
+    /// For each piece, the last one first, the earliest time from it on.
+    pub(super) fn ages(&self) -> Vec<Timestamp> {
+        let mut earliest = None;
+        let pieces = self.pieces.values().rev();
+        pieces
+            .map(|piece| {
+                *earliest.insert(earliest.map_or(piece.time, |time: Timestamp| time.min(piece.time)))
+            })
+            .collect()
+    }
+
     /// How many pieces follow one another without a hole, from the first on, and where they end.
     pub(super) fn first_run(&self) -> Option<(usize, u64)> {
         let mut end = self.first()?;

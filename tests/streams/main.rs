@@ -5,6 +5,7 @@ mod begin_and_end;
 mod common;
 mod gaps;
 mod order;
+mod together;
 mod which;
 
 use std::time::Duration;

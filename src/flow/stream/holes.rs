@@ -26,6 +26,14 @@ impl Stream {
         if self.acked.is_none_or(|acked| acked < offset) {
             self.acked = Some(offset);
         }
+        // A FIN is acknowledged by one number more.
+        if let Some(fin) = self.doubtful_fin
+            && offset == fin + 1
+            && self.fin.is_none()
+            && self.highest <= fin
+        {
+            (self.fin, self.highest, self.totals.fin) = (Some(fin), fin, true);
+        }
         if self.held.is_empty() && self.fin.is_none() {
             return Ok(());
         }
@@ -169,6 +177,13 @@ impl Stream {
         !known || end.is_none_or(|end| end <= from + 2 * other.offered())
     }
 
+    /// Remembers the FIN of a segment that does not fit.
+    pub(in crate::flow) fn doubt_fin(&mut self, segment: &Segment<'_>) {
+        self.doubtful_fin = self
+            .offset_of(segment.seq)
+            .map(|offset| offset + u64::from(segment.payload_wire_len));
+    }
+
     /// The window that this side offers, or the most that it may be without its scale.
     fn offered(&self) -> u64 {
         let window = self.sent.map_or(0, |(_, window)| u64::from(window));
@@ -183,18 +198,22 @@ impl Stream {
         out: &mut Out<'_, '_>,
     ) -> Result<(), SinkError> {
         self.totals.reset = true;
+        self.reset_at = self.offset_of(seq);
         if syn && self.totals.packets == 1 && !self.ended {
-            return self.end(EndHow::Refused, out);
+            self.end(EndHow::Refused, out)
+        } else if self.reset_is_due() {
+            self.end(EndHow::Reset, out)
+        } else {
+            Ok(())
         }
-        let all_came = self.held.is_empty()
-            && !self.waits
-            && self
-                .offset_of(seq)
-                .is_none_or(|at| self.start.is_some() && at <= self.next);
-        if all_came && !self.ended {
-            self.end(EndHow::Reset, out)?;
-        }
-        Ok(())
+    }
+
+    /// Whether a reset was believed, and all before it came.
+    pub(super) fn reset_is_due(&self) -> bool {
+        let all_came = self
+            .reset_at
+            .is_none_or(|at| self.start.is_some() && at <= self.next);
+        self.totals.reset && !self.ended && !self.waits && self.held.is_empty() && all_came
     }
 
     /// The connection is over, and nothing is held any more: declares what is missing at the end.

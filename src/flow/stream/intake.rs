@@ -174,8 +174,10 @@ impl Stream {
         self.highest = self.highest.max(chunk.end());
         if self.held.is_empty() && self.acked == Some(chunk.offset) {
             self.settle(chunk.offset);
-            let place = options.lasting.place(chunk.bytes);
-            return self.give((chunk.bytes, place), chunk.cut, segment.time, out);
+            if !self.waits {
+                let place = options.lasting.place(chunk.bytes);
+                return self.give((chunk.bytes, place), chunk.cut, segment.time, out);
+            }
         }
         self.hold(chunk, segment, options, out)?;
         let run = self.held.first_run().map_or(0, |(count, _)| count);

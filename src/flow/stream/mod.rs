@@ -45,6 +45,10 @@ pub(super) struct Stream {
     /// What the other side acknowledged, as far as believed.
     acked: Option<u64>,
     fin: Option<u64>,
+    /// A FIN outside the window: nothing, unless it is acknowledged.
+    doubtful_fin: Option<u64>,
+    /// Where a reset stands that was believed.
+    reset_at: Option<u64>,
     ended: bool,
     held: Held,
     tail: Tail,

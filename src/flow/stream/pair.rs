@@ -10,8 +10,8 @@ use crate::time::Timestamp;
 /// What a stream has to give.
 enum Held {
     /// Bytes that go on where it stands.
-    Next(Timestamp),
-    /// Bytes up to this offset are missing.
+    Next,
+    /// Bytes up to this offset are missing; those behind came at this time.
     Hole(u64, Timestamp),
 }
 
@@ -21,19 +21,11 @@ pub(in crate::flow) fn wait_together(
     options: &FlowOptions,
     out: &mut Out<'_, '_>,
 ) -> Result<(), SinkError> {
-    if streams
-        .iter()
-        .all(|stream| !stream.waits && stream.acknowledged.is_none())
-    {
-        return Ok(());
-    }
-    let wait = |streams: &[Stream; 2]| {
-        streams.iter().any(|stream| stream.acknowledged.is_some())
-            && streams
-                .iter()
-                .all(|stream| stream.held.cost() <= options.hold_per_direction)
-    };
-    if !wait(streams) && streams.iter().any(|stream| stream.waits) {
+    let one_waits = |streams: &[Stream; 2]| streams.iter().any(|stream| stream.acknowledged.is_some());
+    if !one_waits(streams) {
+        if streams.iter().all(|stream| !stream.waits) {
+            return Ok(());
+        }
         give_out(streams, options, out, false)?;
         for (side, stream) in streams.iter_mut().enumerate() {
             out.side = side;
@@ -41,14 +33,21 @@ pub(in crate::flow) fn wait_together(
                 stream.waiting = None;
             }
             stream.progress(options, out)?;
-            if stream.totals.reset && stream.held.is_empty() && !stream.ended {
+            if stream.reset_is_due() {
                 stream.end(EndHow::Reset, out)?;
             }
         }
     }
-    let waits = wait(streams);
-    for stream in streams {
+    let waits = one_waits(streams);
+    for (side, stream) in streams.iter_mut().enumerate() {
         stream.waits = waits;
+        if waits && stream.held.cost() > options.hold_per_direction {
+            // More than may be held: out of order rather than not at all.
+            stream.waits = false;
+            out.side = side;
+            stream.drain(options, out)?;
+            stream.waits = true;
+        }
     }
     Ok(())
 }
@@ -67,8 +66,8 @@ pub(in crate::flow) fn flush(
     Ok(())
 }
 
-/// Gives out what is held, the oldest packet first. At the end all that is missing is a gap; before it, what is not
-/// acknowledged or missing for a short time only is waited for.
+/// Gives out what is held, the oldest packet first. At the end all that is missing is a gap; before it, what is missing
+/// is waited for, and with it the other side where it has acknowledged that.
 fn give_out(
     streams: &mut [Stream; 2],
     options: &FlowOptions,
@@ -81,35 +80,33 @@ fn give_out(
             stream.settle_at_held();
         }
     }
-    let mut stuck = [false; 2];
+    // A piece that came late keeps older ones waiting: it counts as old as the oldest of them.
+    let mut ages = streams.each_ref().map(|stream| stream.held.ages());
     loop {
-        let ready = streams.iter().zip(&stuck).enumerate();
-        let ready = ready.filter(|(_, (_, stuck))| !**stuck);
+        let ready = streams.iter().zip(&ages).enumerate();
         let first = ready
-            .filter_map(|(side, (stream, _))| Some((side, stream.first_held()?)))
-            .min_by_key(|(_, Held::Next(time) | Held::Hole(_, time))| *time);
-        let Some((side, held)) = first else { break };
-        let Some(stream) = streams.get_mut(side) else {
+            .filter_map(|(side, (stream, ages))| Some((side, stream.first_held()?, *ages.last()?)))
+            .min_by_key(|(_, _, age)| *age);
+        let Some((side, held, _)) = first else { break };
+        let (Some(stream), Some(ages)) = (streams.get_mut(side), ages.get_mut(side)) else {
             break;
         };
         out.side = side;
         match held {
-            Held::Next(_) => {
+            Held::Next => {
                 stream.give_first(options, out)?;
+                ages.pop();
             }
-            Held::Hole(end, _) if at_end && !stream.believable(end) => stream.disbelieve(end, out)?,
-            Held::Hole(end, time) if at_end || stream.is_gap(end, time, options, out) => {
-                stream.gap(end, GapReason::Lost, time, out)?;
-            }
-            Held::Hole(end, _) => {
-                if stream.is_acknowledged(end) {
-                    // The other side's answers are behind it.
-                    break;
-                }
-                if let Some(stuck) = stuck.get_mut(side) {
-                    *stuck = true;
+            Held::Hole(end, time) if at_end => {
+                if stream.believable(end) {
+                    stream.gap(end, GapReason::Lost, time, out)?;
+                } else {
+                    stream.disbelieve(end, out)?;
                 }
             }
+            // The other side's answers are behind it.
+            Held::Hole(end, _) if stream.acked.is_some_and(|acked| acked >= end) => break,
+            Held::Hole(..) => ages.clear(),
         }
     }
     Ok(())
@@ -126,17 +123,8 @@ impl Stream {
         self.start.filter(|_| !self.ended)?;
         match offset.cmp(&self.next) {
             Ordering::Less => None,
-            Ordering::Equal => Some(Held::Next(time)),
+            Ordering::Equal => Some(Held::Next),
             Ordering::Greater => Some(Held::Hole(offset, time)),
         }
-    }
-
-    fn is_acknowledged(&self, end: u64) -> bool {
-        self.acked.is_some_and(|acked| acked >= end)
-    }
-
-    /// Whether what is missing before `end`, where a packet of `time` goes on, has been waited for long enough.
-    fn is_gap(&self, end: u64, time: Timestamp, options: &FlowOptions, out: &Out<'_, '_>) -> bool {
-        self.is_acknowledged(end) && self.believable(end) && time + options.gap_allowance <= out.time
     }
 }

@@ -74,6 +74,7 @@ impl FlowTable {
             &bare
         } else if flags.has(Flags::FIN) && !own.fin_fits(segment, other) {
             out.note(TcpNote::FinIgnored)?;
+            own.doubt_fin(segment);
             bare = Segment {
                 flags: flags.without(Flags::FIN),
                 ..*segment
