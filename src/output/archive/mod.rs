@@ -74,6 +74,14 @@ impl Format {
         }
     }
 
+    /// About so many bytes a line of the index takes.
+    const fn line(self) -> u64 {
+        match self {
+            Self::Zip => 160,
+            Self::Tar => 1024,
+        }
+    }
+
     /// How the index is kept.
     const fn index(self) -> Method {
         match self {
@@ -102,6 +110,8 @@ pub struct Archive {
     numbers: Numbers,
     /// Until the archive is ended.
     index: Option<Index>,
+    /// Lines of the index that are to come.
+    lines: u64,
     directory: Log,
     members: u64,
     /// Streams in the archive that has ended.
@@ -149,6 +159,7 @@ impl Archive {
             names,
             numbers: Numbers::default(),
             index: Some(Index::new(format.index())),
+            lines: 0,
             directory: Log::default(),
             members: 0,
             streams: 0,
@@ -199,10 +210,16 @@ impl Archive {
         self.spool.release(spooled);
     }
 
+    /// So many lines of the index are to come.
+    pub const fn expect_lines(&mut self, lines: u64) {
+        self.lines = lines;
+    }
+
     /// Keeps room for what is to come into the file whatever happens, and so many bytes more.
     fn keep_room(&mut self, more: u64) -> io::Result<()> {
         let index = self.index.as_ref().map_or(0, Index::len);
-        let promised = END + self.gathered.len() as u64 + self.directory.len() + index;
+        let lines = self.lines * self.format.line();
+        let promised = END + self.gathered.len() as u64 + self.directory.len() + index + lines;
         self.room.keep(promised + more, self.at + self.spooled)
     }
 

@@ -145,6 +145,7 @@ impl Folders {
         };
         if let Some(folder) = self.folders.get_mut(&id) {
             folder.connections += 1;
+            folder.expect();
         }
         Ok(id)
     }
@@ -208,6 +209,7 @@ impl Folders {
             return Ok(());
         };
         folder.connections = folder.connections.saturating_sub(1);
+        folder.expect();
         folder.waiting.get_or_insert(self.now);
         let written = match (&mut folder.target, &mut folder.index) {
             (Target::Archive(archive), _) => archive.index(line),
@@ -249,6 +251,13 @@ impl Folders {
 }
 
 impl Folder {
+    /// Tells an archive how many lines of its index are to come at the least.
+    const fn expect(&mut self) {
+        if let Target::Archive(archive) = &mut self.target {
+            archive.expect_lines(self.connections);
+        }
+    }
+
     fn flush(&mut self) -> Result<(), Failure> {
         self.waiting = None;
         let flushed = match (&mut self.target, &mut self.index) {
