@@ -5,7 +5,7 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use common::files::{Frame, PcapStyle, pcap};
-use common::packets::{ACK, Talk};
+use common::packets::{ACK, Talk, Tcp};
 use common::{flowdump, run};
 
 fn capture(name: &str) -> PathBuf {
@@ -49,6 +49,21 @@ fn files(name: &str, options: &[&str]) -> Vec<(String, Vec<u8>)> {
     files.retain(|(name, _)| !name.ends_with(".jsonl") && name != "report.xml");
     files.sort();
     files
+}
+
+/// These segments as a capture file.
+fn saved(segments: &[Tcp], folder: &Path) -> PathBuf {
+    let frames: Vec<_> = segments
+        .iter()
+        .map(|segment| Frame::new(segment.time, segment.frame()))
+        .collect();
+    let style = PcapStyle {
+        big_endian: false,
+        nanoseconds: true,
+    };
+    let path = folder.join("talk.pcap");
+    std::fs::write(&path, pcap(&frames, style)).unwrap();
+    path
 }
 
 fn collect(top: &Path, folder: &Path, files: &mut Vec<(String, Vec<u8>)>) {
@@ -137,18 +152,9 @@ fn a_gap_is_cut_after_max_bytes_too_and_the_totals_name_the_cut() {
     talk.handshake().server(&[b'x'; 50]);
     talk.server(&[b'y'; 5000]).lost();
     talk.server(b"behind").send(0, ACK, b"").close();
-    let frames: Vec<_> = talk
-        .segments
-        .iter()
-        .map(|tcp| Frame::new(tcp.time, tcp.frame()))
-        .collect();
-    let style = PcapStyle {
-        big_endian: false,
-        nanoseconds: false,
-    };
     let folder = tempfile::tempdir().unwrap();
-    let (path, output) = (folder.path().join("gap.pcap"), folder.path().join("out"));
-    std::fs::write(&path, pcap(&frames, style)).unwrap();
+    let path = saved(&talk.segments, folder.path());
+    let output = folder.path().join("out");
     let ran = run(flowdump()
         .args(["-b", "100", "-o"])
         .arg(&output)
@@ -425,18 +431,8 @@ fn a_secret_typed_letter_by_letter_leaves_no_trace_of_its_blanks() {
         talk.client(&[*letter]);
     }
     talk.server(b"+OK\r\n");
-    let frames: Vec<_> = talk
-        .segments
-        .iter()
-        .map(|segment| Frame::new(segment.time, segment.frame()))
-        .collect();
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("talk.pcap");
-    let style = PcapStyle {
-        big_endian: false,
-        nanoseconds: true,
-    };
-    std::fs::write(&file, pcap(&frames, style)).unwrap();
+    let file = saved(&talk.segments, folder.path());
     let shown = run(flowdump().args(["-q", "-C", "--color", "never", "-r"]).arg(file))
         .ok()
         .text();
@@ -485,17 +481,8 @@ fn what_waits_for_its_line_end_is_shown_after_a_second_in_the_order_of_time() {
         .client(b"said at 2\r\n");
     let mut segments = [first, second, others].map(|talk| talk.segments).concat();
     segments.sort_by_key(|segment| segment.time);
-    let frames: Vec<_> = segments
-        .iter()
-        .map(|segment| Frame::new(segment.time, segment.frame()))
-        .collect();
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("talk.pcap");
-    let style = PcapStyle {
-        big_endian: false,
-        nanoseconds: true,
-    };
-    std::fs::write(&file, pcap(&frames, style)).unwrap();
+    let file = saved(&segments, folder.path());
     let shown = run(flowdump().args(["-q", "-c", "--color", "never", "-r"]).arg(file))
         .ok()
         .text();
@@ -522,18 +509,8 @@ fn names_do_not_grow_with_every_gap() {
         talk.server(b"some").server(b"lost").lost();
     }
     talk.server(b"end").send(0, ACK, b"").close();
-    let frames: Vec<_> = talk
-        .segments
-        .iter()
-        .map(|tcp| Frame::new(tcp.time, tcp.frame()))
-        .collect();
-    let style = PcapStyle {
-        big_endian: false,
-        nanoseconds: false,
-    };
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("gaps.pcap");
-    std::fs::write(&path, pcap(&frames, style)).unwrap();
+    let path = saved(&talk.segments, folder.path());
     let output = folder.path().join("out");
     run(flowdump()
         .args(["-q", "-m", "4", "-o"])
