@@ -8,11 +8,10 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use common::files::{Frame, PcapStyle, pcap};
 use common::packets::Talk;
-use common::{capture, captures, flowdump, installed, run};
+use common::{capture, captures, flowdump, installed, run, until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -295,14 +294,6 @@ impl Piped {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
-    }
-}
-
-fn until(what: &str, is: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !is() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "no {what}");
-        std::thread::sleep(Duration::from_millis(10));
     }
 }
 

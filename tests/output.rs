@@ -7,11 +7,10 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use common::files::{Frame, PcapStyle, pcap};
 use common::packets::Talk;
-use common::{capture, flowdump, listing, run};
+use common::{capture, flowdump, listing, run, until};
 
 fn pcap_of(talks: &[Talk]) -> Vec<u8> {
     let segments = talks.iter().flat_map(|talk| &talk.segments);
@@ -30,14 +29,6 @@ fn talk(number: usize) -> Talk {
         &format!("10.0.{}.{}:1000", number / 250, number % 250 + 1),
         "192.0.2.1:25",
     )
-}
-
-fn until(what: &str, is: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !is() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "no {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 #[test]
