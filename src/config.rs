@@ -160,8 +160,11 @@ impl Config {
         if let (Some(_), Some(_)) = (archive, args.rotate) {
             return Err(UsageError::RotatedArchive);
         }
+        let threads = args.threads.unwrap_or((2 * here.cores + 1).min(MOST_THREADS));
         let files = wants_files.then(|| FilesOptions {
             archive,
+            // Beside the one that reads and the one that writes.
+            aside: threads > 2,
             folder: args
                 .output_dir
                 .clone()
@@ -210,7 +213,7 @@ impl Config {
             max_bytes: args.max_bytes,
             duration: args.duration,
             user: args.relinquish_privileges.clone(),
-            threads: args.threads.unwrap_or((2 * here.cores + 1).min(MOST_THREADS)),
+            threads,
             quiet: args.quiet,
             progress,
             input: if live {

@@ -3,18 +3,15 @@
 //! It is a kilobyte a connection, and of many short connections most of an archive: deflating it takes less time
 //! than the system takes to write it down, to read it again and to write it where it belongs.
 
-use std::io::{self, Write};
+use std::io;
 
-use crc32fast::Hasher;
-use flate2::Compression;
-use flate2::write::DeflateEncoder;
-
+use super::deflate::Deflate;
 use super::log::Log;
 use super::spool::Spool;
 use super::zip::Method;
 
 /// Lines are deflated in pieces of this size: the encoder clears a buffer for each of them.
-const PIECE: usize = 64 << 10;
+const PIECE: usize = 256 << 10;
 
 /// Lines so far.
 #[derive(Debug)]
@@ -23,38 +20,36 @@ pub struct Index {
     packed: Log,
     /// Not yet deflated; none where lines are stored.
     lines: Vec<u8>,
-    deflate: Option<DeflateEncoder<Vec<u8>>>,
-    /// Bytes of all lines, and their CRC-32.
+    deflate: Option<Deflate>,
+    /// Bytes of all lines.
     len: u64,
-    crc: Hasher,
 }
 
 /// All lines.
 #[derive(Debug)]
 pub struct Whole {
     pub packed: Log,
-    /// Bytes of the lines, and their CRC-32.
+    /// Bytes of the lines.
     pub len: u64,
+    /// Their CRC-32, where they are deflated: nothing else needs it.
     pub crc: u32,
 }
 
 impl Index {
-    /// No lines.
-    pub fn new(method: Method) -> Self {
-        // Level 1: the next one takes a third longer to make the archive a twenty-fifth smaller.
-        let deflate = || DeflateEncoder::new(Vec::new(), Compression::fast());
+    /// No lines. They may be deflated by a thread of its own.
+    pub fn new(method: Method, aside: bool) -> Self {
         Self {
             packed: Log::default(),
             lines: Vec::new(),
-            deflate: (method == Method::Deflated).then(deflate),
+            deflate: (method == Method::Deflated).then(|| Deflate::new(aside)),
             len: 0,
-            crc: Hasher::new(),
         }
     }
 
     /// Bytes that it will take in the archive, at the most: lines are deflated to a third or less.
     pub fn len(&self) -> u64 {
-        self.packed.len() + self.lines.len() as u64 / 2
+        let under_way = self.deflate.as_ref().map_or(0, Deflate::under_way);
+        self.packed.len() + (under_way + self.lines.len() as u64) / 2
     }
 
     /// The next line.
@@ -70,15 +65,12 @@ impl Index {
             Some(deflate) => {
                 if self.lines.len() >= PIECE {
                     self.packed.make_room(spool)?;
-                    deflate.write_all(&self.lines)?;
-                    self.packed.waiting.append(deflate.get_mut());
-                    self.lines.clear();
+                    deflate.piece(&mut self.lines, &mut self.packed.waiting)?;
                 }
                 self.lines.extend_from_slice(line);
             }
         }
         self.len += line.len() as u64;
-        self.crc.update(line);
         Ok(())
     }
 
@@ -87,14 +79,14 @@ impl Index {
     /// # Errors
     /// None: what is left goes to memory.
     pub fn finish(mut self) -> io::Result<Whole> {
-        if let Some(mut deflate) = self.deflate {
-            deflate.write_all(&self.lines)?;
-            self.packed.waiting.append(&mut deflate.finish()?);
+        let mut crc = 0;
+        if let Some(deflate) = self.deflate {
+            crc = deflate.finish(&self.lines, &mut self.packed.waiting)?;
         }
         Ok(Whole {
             packed: self.packed,
             len: self.len,
-            crc: self.crc.finalize(),
+            crc,
         })
     }
 }

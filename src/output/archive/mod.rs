@@ -9,6 +9,7 @@
 //! What is kept in memory of a member that is written is the hash of its name (10 to 21 bytes), to tell when a
 //! name comes again; ZIP's central directory waits in the spool, too.
 
+mod deflate;
 mod end;
 mod index;
 mod log;
@@ -125,11 +126,12 @@ pub struct Archive {
 
 impl Archive {
     /// A new archive at `path`, or `NAME~1.zip`, `NAME~2.zip` … where that stands already, mode 0640. Missing
-    /// folders are made. What is beside it, for the spool and for room, has no name.
+    /// folders are made. What is beside it, for the spool and for room, has no name. Its index may be deflated `aside`: by a
+    /// thread of its own.
     ///
     /// # Errors
     /// What the system says.
-    pub fn create(path: &Path, format: Format) -> io::Result<Self> {
+    pub fn create(path: &Path, format: Format, aside: bool) -> io::Result<Self> {
         let folder = path.parent().unwrap_or(Path::new(""));
         if !folder.as_os_str().is_empty() {
             std::fs::create_dir_all(folder)?;
@@ -158,7 +160,7 @@ impl Archive {
             room,
             names,
             numbers: Numbers::default(),
-            index: Some(Index::new(format.index())),
+            index: Some(Index::new(format.index(), aside)),
             lines: 0,
             directory: Log::default(),
             members: 0,

@@ -33,7 +33,7 @@ fn sparse(archive: &Archive) -> Option<()> {
 #[test]
 fn a_member_of_5_gib_and_one_behind_it_take_zip64() {
     let folder = tempfile::tempdir().unwrap();
-    let mut archive = Archive::create(&folder.path().join("x.zip"), Format::Zip).unwrap();
+    let mut archive = Archive::create(&folder.path().join("x.zip"), Format::Zip, false).unwrap();
     let Some(()) = sparse(&archive) else { return };
     let mut long = Spooled::default();
     archive.spool(&mut long, 0, b"begin").unwrap();
@@ -87,7 +87,7 @@ fn an_index_of_5_gib_has_both_its_sizes_in_the_zip64_record() {
 #[test]
 fn a_tar_member_of_9_gib_and_a_long_name_are_read_by_the_tar_crate() {
     let folder = tempfile::tempdir().unwrap();
-    let mut archive = Archive::create(&folder.path().join("x.tar"), Format::Tar).unwrap();
+    let mut archive = Archive::create(&folder.path().join("x.tar"), Format::Tar, false).unwrap();
     let Some(()) = sparse(&archive) else { return };
     let name = "n".repeat(150);
     archive
@@ -109,7 +109,7 @@ fn a_tar_member_of_9_gib_and_a_long_name_are_read_by_the_tar_crate() {
 #[test]
 fn a_member_that_fails_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
-    let mut archive = Archive::create(&folder.path().join("x.zip"), Format::Zip).unwrap();
+    let mut archive = Archive::create(&folder.path().join("x.zip"), Format::Zip, false).unwrap();
     archive.add("good", TIME, Spooled::default(), 0, b"good").unwrap();
     archive.flush().unwrap();
     // The spool lost its bytes: the header is written, copying fails.
@@ -132,11 +132,11 @@ fn a_member_that_fails_leaves_nothing_behind() {
 fn names_are_taken_once_and_the_index_has_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a/mail.zip");
-    let mut archive = Archive::create(&path, Format::Zip).unwrap();
+    let mut archive = Archive::create(&path, Format::Zip, false).unwrap();
     let mut name = |name: &str| archive.name(|_| name.to_owned()).unwrap();
     assert_eq!([name("x"), name("x"), name("x")], ["x", "x~1", "x~2"]);
     assert_eq!(name(INDEX), "flows.jsonl~1");
-    let second = Archive::create(&path, Format::Zip).unwrap();
+    let second = Archive::create(&path, Format::Zip, false).unwrap();
     assert_eq!(second.path(), folder.path().join("a/mail~1.zip"));
     let here = || std::fs::read_dir(folder.path().join("a")).unwrap().count();
     assert_eq!(here(), 2, "the spools have no names");

@@ -70,8 +70,8 @@ impl Folders {
     }
 
     /// One archive, with a new name.
-    pub(super) fn archive(path: &Path, format: Format) -> Result<Self, SinkError> {
-        let archive = Archive::create(path, format);
+    pub(super) fn archive(path: &Path, format: Format, aside: bool) -> Result<Self, SinkError> {
+        let archive = Archive::create(path, format, aside);
         let archive = archive.map_err(|error| SinkError::io(path.display().to_string(), error))?;
         let mut folders = Self::none(archive.path(), None);
         folders.insert(

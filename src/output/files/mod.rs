@@ -47,6 +47,8 @@ pub struct FilesOptions {
     pub folder: PathBuf,
     /// It is an archive: a new one is made, without rotation.
     pub archive: Option<Format>,
+    /// An archive's index may be deflated by a thread of its own.
+    pub aside: bool,
     /// Whether the user named it: then it may exist; else a new one is made beside it.
     pub named: bool,
     /// How files are named.
@@ -127,7 +129,7 @@ impl Files {
     /// [`SinkError::Io`] with the folder's name.
     pub fn new(options: FilesOptions, lasting: Lasting) -> Result<Self, SinkError> {
         let folders = match options.archive {
-            Some(format) => Folders::archive(&options.folder, format)?,
+            Some(format) => Folders::archive(&options.folder, format, options.aside)?,
             None => Folders::new(&options.folder, options.named, options.rotation)?,
         };
         Ok(Self::of(folders, options, lasting, WAITING))
