@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use memmap2::Mmap;
+use memmap2::{Mmap, UncheckedAdvice};
 use nix::libc::O_NONBLOCK;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -21,6 +21,8 @@ pub(super) enum Bytes {
         at: usize,
         /// Up to here it is in the processor's cache.
         near: usize,
+        /// Up to here its pages were given back.
+        left: usize,
     },
     Stream(Stream),
 }
@@ -103,6 +105,12 @@ const CHUNK: usize = 256 << 10;
 /// A map is brought into the processor's cache in steps of this size.
 const NEAR: usize = 32 << 10;
 
+/// So much of a map stays behind the bytes at hand, for those who write them.
+const BEHIND: usize = 64 << 20;
+
+/// What lies further back is given back in steps of this size.
+const LEAVE: usize = 8 << 20;
+
 impl Bytes {
     /// Opens a file, `-` for stdin. Waits for the first bytes of a pipe, unless `stop` is set.
     ///
@@ -130,7 +138,12 @@ impl Bytes {
             return Self::stream(Box::new(file), stop);
         }
         let map = Arc::new(map);
-        Ok(Self::Map { map, at: 0, near: 0 })
+        Ok(Self::Map {
+            map,
+            at: 0,
+            near: 0,
+            left: 0,
+        })
     }
 
     /// A stream, unpacked if it is compressed.
@@ -188,11 +201,15 @@ impl Bytes {
     /// Moves on.
     pub(super) fn consume(&mut self, len: usize) {
         match self {
-            Self::Map { map, at, near } => {
+            Self::Map { map, at, near, left } => {
                 *at = (*at + len).min(map.len());
                 if *at >= *near {
                     *near = *at + NEAR;
                     bring_near(map.get(*at..).unwrap_or_default());
+                    while *at >= *left + BEHIND + LEAVE {
+                        leave(map, *left);
+                        *left += LEAVE;
+                    }
                 }
             }
             Self::Stream(stream) => {
@@ -225,6 +242,16 @@ impl Bytes {
             Self::Stream(_) => None,
         }
     }
+}
+
+/// Gives back pages of a map. Taking a large map apart takes long, and at the end nothing else is done meanwhile; nor is
+/// it to look as if the capture were in our memory.
+fn leave(map: &Mmap, begin: usize) {
+    // SAFETY: the map is of a file, shared and only read: who comes back to these pages finds what the file has there.
+    #[allow(unsafe_code)]
+    let left = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, begin, LEAVE) };
+    // Where the system does not take the advice nothing is lost.
+    let _ = left;
 }
 
 /// Touches each cache line of the next records. Going from header to header waits for memory once a packet, because
@@ -317,5 +344,28 @@ mod tests {
             let fast = Bytes::stream(Box::new(io::Cursor::new(packed)), &go_on).unwrap();
             assert!(all(fast) == plain);
         }
+    }
+
+    #[test]
+    fn a_map_that_was_passed_takes_little_memory_and_still_says_the_same() {
+        use std::os::unix::fs::FileExt;
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len((BEHIND + 4 * LEAVE) as u64).unwrap();
+        file.as_file().write_all_at(b"begin", 0).unwrap();
+        let mut bytes = Bytes::open(file.path(), &AtomicBool::new(false)).unwrap();
+        while bytes.fill(1).unwrap() {
+            bytes.consume(1000);
+        }
+        // (Proc says how much of each map there is.)
+        if let Ok(maps) = std::fs::read_to_string("/proc/self/smaps") {
+            let (_, ours) = maps.split_once(&*file.path().to_string_lossy()).unwrap();
+            let (_, rss) = ours.split_once("Rss:").unwrap();
+            let kib: usize = rss.split_whitespace().next().unwrap().parse().unwrap();
+            assert!(
+                (BEHIND >> 11..=(BEHIND + LEAVE + NEAR) >> 10).contains(&kib),
+                "{kib} KiB"
+            );
+        }
+        assert_eq!(bytes.map().unwrap().get(..5).unwrap(), b"begin");
     }
 }
