@@ -115,7 +115,7 @@ table() {
 : >"$rows"
 say "# Benchmarks" "" \
     "Written by \`make bench\` (\`SCALE=$SCALE benches/run.sh\`); what the captures are: \`benches/generator/\`." \
-    "Medians of $runs runs after one to warm up (*swarm*: $swarm_runs; tcpflow on it and on *synflood*: $slow_runs), all programs of a" \
+    "Medians of $runs runs after one to warm up (*swarm* to files: $swarm_runs; tcpflow on it and on *synflood*: $slow_runs), all programs of a" \
     "table one after the other in one go, captures in the page cache, output on a memory file system into a" \
     "fresh folder. Ratios mean something on other machines, seconds do not. Streams are compared with the" \
     "captures' manifests byte for byte. The *bare loop* creates, writes and closes the same files and does" \
@@ -175,7 +175,7 @@ if part swarm; then
     }
     note="Peak memory, in all / without mapped files: $(peak $(fd swarm) -o "$OUT/o/a.zip")"
     note+=". Streams: $(right swarm unzipped $(fd swarm))"
-    time_all "$swarm_runs" "flowdump to .zip" "$(fd swarm) -o $OUT/o/a.zip" "flowdump to .tar" "$(fd swarm) -o $OUT/o/a.tar"
+    time_all "$runs" "flowdump to .zip" "$(fd swarm) -o $OUT/o/a.zip" "flowdump to .tar" "$(fd swarm) -o $OUT/o/a.tar"
     table "One archive: $swarm connections of six packets" "The same connections as above, where tcpflow's files are. $note."
 fi
 

@@ -59,9 +59,9 @@ impl Member<'_> {
         if self.is_long() {
             extra.extend([self.len, self.packed]);
         }
-        out.extend(0x0403_4b50_u32.to_le_bytes());
-        self.common(extra.len(), out);
-        out.extend(self.name.as_bytes());
+        out.extend_from_slice(b"PK\x03\x04");
+        out.extend_from_slice(self.common(extra.len()).as_flattened());
+        out.extend_from_slice(self.name.as_bytes());
         zip64_extra(&extra, out);
         Ok(())
     }
@@ -75,14 +75,14 @@ impl Member<'_> {
         if self.offset >= u64::from(ELSEWHERE) {
             extra.push(self.offset);
         }
-        out.extend(0x0201_4b50_u32.to_le_bytes());
-        out.extend(MADE_BY.to_le_bytes());
-        self.common(extra.len(), out);
+        out.extend_from_slice(b"PK\x01\x02");
+        out.extend_from_slice(&MADE_BY.to_le_bytes());
+        out.extend_from_slice(self.common(extra.len()).as_flattened());
         // No comment, on the first disk, no internal attributes.
-        out.extend([0; 6]);
-        out.extend(ATTRIBUTES.to_le_bytes());
-        out.extend(short(self.offset).to_le_bytes());
-        out.extend(self.name.as_bytes());
+        out.extend_from_slice(&[0; 6]);
+        out.extend_from_slice(&ATTRIBUTES.to_le_bytes());
+        out.extend_from_slice(&short(self.offset).to_le_bytes());
+        out.extend_from_slice(self.name.as_bytes());
         zip64_extra(&extra, out);
     }
 
@@ -92,29 +92,28 @@ impl Member<'_> {
     }
 
     /// From the version needed to the length of the extra fields, which both headers have.
-    fn common(&self, extra: usize, out: &mut Vec<u8>) {
+    fn common(&self, extra: usize) -> [[u8; 2]; 13] {
         let version = match self.method {
             _ if extra > 0 => ZIP64,
             Method::Stored => PLAIN,
             Method::Deflated => DEFLATE,
         };
         // Bit 11: the name is UTF-8 (4.4.4).
-        let flags: u16 = if self.name.is_ascii() { 0 } else { 1 << 11 };
-        for field in [version, flags, self.method as u16, self.time.time, self.time.date] {
-            out.extend(field.to_le_bytes());
-        }
-        let sizes = if self.is_long() {
+        let flags = if self.name.is_ascii() { 0 } else { 1 << 11 };
+        let [packed, len] = if self.is_long() {
             [ELSEWHERE; 2]
         } else {
             [short(self.packed), short(self.len)]
         };
-        for field in [self.crc].into_iter().chain(sizes) {
-            out.extend(field.to_le_bytes());
-        }
+        let [[c0, c1], [p0, p1], [l0, l1]] = [self.crc, packed, len].map(halves);
         let extra = if extra == 0 { 0 } else { 4 + 8 * extra };
-        for field in [self.name.len(), extra] {
-            out.extend(u16::try_from(field).unwrap_or(u16::MAX).to_le_bytes());
-        }
+        let [name, extra] = [self.name.len(), extra].map(|len| u16::try_from(len).unwrap_or(u16::MAX));
+        let Dos { time, date } = self.time;
+        let method = self.method as u16;
+        [
+            version, flags, method, time, date, c0, c1, p0, p1, l0, l1, name, extra,
+        ]
+        .map(u16::to_le_bytes)
     }
 }
 
@@ -164,11 +163,16 @@ fn short(number: u64) -> u32 {
     u32::try_from(number).unwrap_or(ELSEWHERE)
 }
 
+/// The lower one first.
+const fn halves(number: u32) -> [u16; 2] {
+    [number as u16, (number >> 16) as u16]
+}
+
 /// Date and time as MS-DOS has them (4.4.6): two seconds fine, 1980 to 2107; UTC here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dos {
-    date: u16,
     time: u16,
+    date: u16,
 }
 
 impl From<Timestamp> for Dos {
