@@ -7,8 +7,9 @@ use crate::flow::entry::{Active, Entry, Phase, State};
 use crate::flow::out::Out;
 use crate::flow::stream;
 
-/// Finished connections that wait for late segments, at the most.
-const LINGERING: usize = 4096;
+/// Finished connections that wait for late segments, at the most: tens of milliseconds where tens of thousands end in a
+/// second. What is kept of more of them, here and in the sinks, would leave the processor's cache until their end comes.
+const LINGERING: usize = 1024;
 
 impl FlowTable {
     pub(super) fn live(
