@@ -230,7 +230,7 @@ impl PacketWriter {
     ///
     /// # Errors
     /// [`WriteError::Io`].
-    pub fn finish(mut self) -> Result<(), WriteError> {
+    pub fn finish(&mut self) -> Result<(), WriteError> {
         self.write_header();
         self.flush()
     }
