@@ -385,6 +385,7 @@ impl<'c> Run<'c> {
             flow: self.flow.stats(),
             unread: self.decoder.unread(),
             live,
+            not_written: self.copied.lost(),
             cut: self.config.max_bytes.map(|most| (0, most)),
             files: None,
             mail: None,

@@ -73,6 +73,11 @@ impl<'c> Packets<'c> {
         self.told.is_some()
     }
 
+    /// Packets that are in no file, because it could not be written for too long, or at the end.
+    pub(super) fn lost(&self) -> u64 {
+        self.writer.as_ref().map_or(0, PacketWriter::lost)
+    }
+
     /// Where the packets' reader has gone the rest goes on. A live capture goes on where packets can't be written, and
     /// says so once a minute.
     fn act(&mut self, act: impl FnOnce(&mut PacketWriter) -> Result<(), WriteError>) -> Result<(), RunError> {
