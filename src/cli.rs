@@ -70,11 +70,11 @@ pub struct Args {
     pub buffer_size: u32,
 
     /// Stop a live capture after this time (`90`, `5m`, `1h`)
-    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "read", help_heading = HEADING_INPUT)]
+    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with_all = ["read", "list"], help_heading = HEADING_INPUT)]
     pub duration: Option<Duration>,
 
     /// Wait for the interface to appear, and to come back
-    #[arg(long, conflicts_with = "read", help_heading = HEADING_INPUT)]
+    #[arg(long, conflicts_with_all = ["read", "list"], help_heading = HEADING_INPUT)]
     pub wait: bool,
 
     /// Take packets in different VLANs or tunnels for one conversation
@@ -111,15 +111,15 @@ pub struct Args {
     pub write: Option<PathBuf>,
 
     /// With -w: a new file after so many bytes (FILE1, FILE2, …)
-    #[arg(long, value_name = "SIZE", value_parser = size64, requires = "write", group = "write_rotation", help_heading = HEADING_OUTPUT)]
+    #[arg(long, value_name = "SIZE", value_parser = some_size, requires = "write", group = "write_rotation", help_heading = HEADING_OUTPUT)]
     pub write_size: Option<u64>,
 
     /// With -w: a new file after so much time
-    #[arg(long, value_name = "TIME", value_parser = duration, requires = "write", group = "write_rotation", help_heading = HEADING_OUTPUT)]
+    #[arg(long, value_name = "TIME", value_parser = some_time, requires = "write", group = "write_rotation", help_heading = HEADING_OUTPUT)]
     pub write_every: Option<Duration>,
 
     /// With -w: keep so many files, the oldest go
-    #[arg(long, value_name = "N", requires = "write_rotation", help_heading = HEADING_OUTPUT)]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), requires = "write_rotation", help_heading = HEADING_OUTPUT)]
     pub write_count: Option<u32>,
 
     /// Colours, always (the same as --color always)
@@ -196,7 +196,7 @@ pub struct Args {
     pub shard: Option<Shard>,
 
     /// A connection is over when nothing came for so long
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = idle_time, help_heading = HEADING_LIMITS)]
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = some_time, help_heading = HEADING_LIMITS)]
     pub idle_timeout: Duration,
 
     /// Read and write on so many threads [default: two for each processor and one, at most 9]
@@ -298,7 +298,7 @@ impl std::str::FromStr for Rotate {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "day" => Ok(Self::Day),
-            size => size64(size)
+            size => some_size(size)
                 .map(Self::Size)
                 .map_err(|reason| format!("`day` or a size: {reason}")),
         }
@@ -340,10 +340,18 @@ fn duration(text: &str) -> Result<Duration, String> {
     time.ok_or_else(|| "seconds, or a time such as `90s`, `5m` or `1h 30m`".to_owned())
 }
 
-/// Without any idle time every packet would be a connection.
-fn idle_time(text: &str) -> Result<Duration, String> {
+/// Without any size every packet would have a file, every connection a folder.
+fn some_size(text: &str) -> Result<u64, String> {
+    let size = size64(text)?;
+    (size > 0).then_some(size).ok_or_else(more_than_nothing)
+}
+
+/// Without any time every packet would have a file, or be a connection.
+fn some_time(text: &str) -> Result<Duration, String> {
     let time = duration(text)?;
-    (!time.is_zero())
-        .then_some(time)
-        .ok_or_else(|| "more than nothing".to_owned())
+    (!time.is_zero()).then_some(time).ok_or_else(more_than_nothing)
+}
+
+fn more_than_nothing() -> String {
+    "more than nothing".to_owned()
 }

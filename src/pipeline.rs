@@ -1,17 +1,18 @@
 //! The one place that knows everybody: source → filter → decode → flow → watchers → sinks.
 
+mod packets;
 mod sinks;
 mod stages;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::capture::{
-    CaptureError, FileSource, Filter, LinkType, LiveSource, Next, Packet, PacketWriter, Source, WriteError,
+    CaptureError, FileSource, Filter, LinkType, LiveSource, LiveStats, Next, Packet, Source, WriteError,
 };
 use crate::config::{Config, Input};
 use crate::decode::Decoder;
@@ -23,6 +24,7 @@ use crate::privileges::{self, PrivilegeError};
 use crate::signals::Signals;
 use crate::tell::tell;
 use crate::time::Timestamp;
+use packets::Packets;
 use sinks::Made;
 use stages::Ends;
 
@@ -109,8 +111,7 @@ struct Run<'c> {
     decoder: Decoder,
     flow: FlowTable,
     ends: Ends,
-    writer: Option<PacketWriter>,
-    write_trouble: Option<Instant>,
+    copied: Packets<'c>,
     bar: ProgressBar,
     begun: Instant,
     packets: u64,
@@ -150,16 +151,10 @@ impl<'c> Run<'c> {
                 .for_each(|sentence| say(config, sentence));
         }
         let made = Made::new(config, &lasting)?;
-        let writer = match &config.write {
-            Some((path, options)) => {
-                let link_type = link_type.unwrap_or(LinkType::ETHERNET);
-                Some(PacketWriter::create(path, link_type, snaplen, *options)?)
-            }
-            None => None,
-        };
+        let copied = Packets::new(config, link_type, snaplen)?;
         if live.is_some() {
             let mut writable: Vec<PathBuf> = made.folder().into_iter().collect();
-            writable.extend(config.write.iter().filter_map(|(path, _)| folder_of(path)));
+            writable.extend(copied.folder());
             if let Some(note) = privileges::sandbox(&writable)? {
                 say(config, &note);
             }
@@ -175,8 +170,7 @@ impl<'c> Run<'c> {
                 ..config.flow.clone()
             }),
             ends,
-            writer,
-            write_trouble: None,
+            copied,
             bar: ProgressBar::hidden(),
             begun: Instant::now(),
             packets: 0,
@@ -192,9 +186,9 @@ impl<'c> Run<'c> {
     fn all<S: Source>(
         mut self,
         mut source: S,
-        live: impl Fn(&S) -> Option<crate::capture::LiveStats>,
+        live: impl Fn(&S) -> Option<LiveStats>,
     ) -> Result<bool, RunError> {
-        self.writer = self.writer.map(|writer| writer.nanoseconds(source.nanoseconds()));
+        self.copied.nanoseconds(source.nanoseconds());
         let outcome = match self.read(&mut source, &live) {
             Err(RunError::Sink(error)) => Err(error.into()),
             // What came before it is told; the first error is the one to tell.
@@ -204,9 +198,7 @@ impl<'c> Run<'c> {
         self.warnings(&mut source);
         let outcome = match outcome {
             // Whoever read our output has what they wanted, and nothing else is written.
-            Err(RunError::Sink(SinkError::Closed) | RunError::Write(WriteError::Closed)) => {
-                return Ok(!self.failed);
-            }
+            Err(RunError::Sink(SinkError::Closed)) => return Ok(!self.failed()),
             Err(error) => {
                 // What can still be kept is kept; what can't is told, too.
                 let more = self.ends.finish().err().map(|more| more.to_string());
@@ -215,7 +207,7 @@ impl<'c> Run<'c> {
                 }
                 Err(error)
             }
-            Ok(()) => Ok(!self.failed),
+            Ok(()) => Ok(!self.failed()),
         };
         let live = live(&source);
         let mut totals = self.totals(live);
@@ -245,7 +237,7 @@ impl<'c> Run<'c> {
     fn read<S: Source>(
         &mut self,
         source: &mut S,
-        live: &impl Fn(&S) -> Option<crate::capture::LiveStats>,
+        live: &impl Fn(&S) -> Option<LiveStats>,
     ) -> Result<(), RunError> {
         loop {
             let mut look = false;
@@ -295,6 +287,10 @@ impl<'c> Run<'c> {
         }
     }
 
+    fn failed(&self) -> bool {
+        self.failed || self.copied.failed()
+    }
+
     fn is_live(&self) -> bool {
         matches!(self.config.input, Input::Live(_))
     }
@@ -306,10 +302,7 @@ impl<'c> Run<'c> {
             return Ok(());
         }
         self.matched += 1;
-        if let Some(writer) = &mut self.writer {
-            let written = writer.write(packet);
-            self.written(written)?;
-        }
+        self.copied.packet(packet)?;
         // A millisecond is as fine as sinks need it.
         let millisecond = packet.time.nanos() / 1_000_000;
         if std::mem::replace(&mut self.millisecond, millisecond) != millisecond {
@@ -336,10 +329,8 @@ impl<'c> Run<'c> {
         self.ends.tick(settled)?;
         self.ends.flush()?;
         // Of a pipe the first packet has yet to say what the file will hold.
-        let known = self.is_live() || self.matched > 0;
-        if let Some(writer) = self.writer.as_mut().filter(|_| known) {
-            let written = writer.tick(now);
-            self.written(written)?;
+        if self.is_live() || self.matched > 0 {
+            self.copied.tick(now)?;
         }
         Ok(())
     }
@@ -352,41 +343,8 @@ impl<'c> Run<'c> {
                 .finish(&mut |connection, event| ends.event(connection, event))
         });
         told.and(self.ends.finish())?;
-        let written = self.writer.take().map_or(Ok(()), PacketWriter::finish);
-        self.written(written)?;
+        self.copied.finish()?;
         Ok(self.filter.verdict()?)
-    }
-
-    /// Where the packets' reader has gone the rest goes on. A live capture goes on where packets can't be written, and
-    /// says so once a minute.
-    fn written(&mut self, written: Result<(), WriteError>) -> Result<(), RunError> {
-        let Err(error) = written else { return Ok(()) };
-        if matches!(error, WriteError::Closed) {
-            self.writer = None;
-            let Config { console, files, .. } = self.config;
-            let others = console.is_some() || files.is_some();
-            let others = others || self.config.json.is_some() || self.config.summary.is_some();
-            return if others {
-                Ok(())
-            } else {
-                Err(SinkError::Closed.into())
-            };
-        }
-        if !matches!(
-            (&self.config.input, &error),
-            (Input::Live(_), WriteError::Io { .. })
-        ) {
-            return Err(error.into());
-        }
-        self.failed = true;
-        if self
-            .write_trouble
-            .is_none_or(|told| told.elapsed() >= Duration::from_secs(60))
-        {
-            self.write_trouble = Some(Instant::now());
-            tell(&format!("{error}; going on"));
-        }
-        Ok(())
     }
 
     fn warnings<S: Source>(&mut self, source: &mut S) {
@@ -419,7 +377,7 @@ impl<'c> Run<'c> {
         self.bar.set_position(at);
     }
 
-    fn totals(&self, live: Option<crate::capture::LiveStats>) -> Totals {
+    fn totals(&self, live: Option<LiveStats>) -> Totals {
         Totals {
             packets: self.packets,
             packet_bytes: self.packet_bytes,
@@ -427,6 +385,7 @@ impl<'c> Run<'c> {
             flow: self.flow.stats(),
             unread: self.decoder.unread(),
             live,
+            not_written: self.copied.lost(),
             cut: self.config.max_bytes.map(|most| (0, most)),
             files: None,
             mail: None,
@@ -434,13 +393,4 @@ impl<'c> Run<'c> {
             under_way: false,
         }
     }
-}
-
-/// The folder that a file and its successors are in; none for stdout.
-fn folder_of(path: &Path) -> Option<PathBuf> {
-    if path.as_os_str() == "-" {
-        return None;
-    }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    Some(folder.unwrap_or(Path::new(".")).to_owned())
 }

@@ -425,6 +425,25 @@ fn a_full_disk_is_told_and_the_run_goes_on_to_its_end() {
 }
 
 #[test]
+fn packets_that_find_no_room_to_the_end_are_counted_there() {
+    let Some(()) = enter("packets_that_find_no_room_to_the_end_are_counted_there") else {
+        return;
+    };
+    let mut flowdump = Program::start(&["-i", "lo", "-c", "-w", "/dev/full", "port", "25"], &[]);
+    let mut talk = Talk::on(25);
+    talk.say("NOOP\r\n");
+    flowdump.shows("NOOP", Duration::from_secs(2));
+    flowdump.says("/dev/full: No space left", Duration::from_secs(2));
+    let ended = flowdump.end(Signal::SIGINT);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(
+        ended.stderr.contains("packets not written (-w)"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
 fn interfaces_are_listed_without_rights() {
     let Some(()) = enter("interfaces_are_listed_without_rights") else {
         return;

@@ -5,7 +5,7 @@ mod common;
 
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use common::files::{Block, Frame, PcapStyle, pcap, pcapng, pcapng_of};
 use common::packets::{ACK, START, Talk};
 use common::{Ran, capture, console, flowdump, listing, run};
+use flowdump::capture::{FileSource, Next, Source};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -45,7 +46,7 @@ fn packets(packets: &[Vec<u8>], interface: u32) -> impl Iterator<Item = Block<'_
         .map(move |(number, packet)| Block::Packet(interface, time(number), packet))
 }
 
-fn write(folder: &Path, name: &str, bytes: &[u8]) -> std::path::PathBuf {
+fn write(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     let path = folder.join(name);
     fs::write(&path, bytes).expect("a file in a temporary folder can be written");
     path
@@ -340,4 +341,30 @@ fn a_compressed_capture_that_is_cut_gives_what_is_whole_even_if_that_is_nothing(
         ran.stderr
     );
     assert!(ran.stderr.contains("0 packets"), "the totals: {}", ran.stderr);
+}
+
+/// As they are for a run that has given up the right to open them.
+#[test]
+fn files_that_are_gone_when_their_turn_comes_are_read_however_many_they_are() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let whole = fs::read(capture("smtp-rotated-1.pcap")).expect("the capture is there");
+    let paths: Vec<_> = (0..1000)
+        .map(|number| write(folder.path(), &number.to_string(), &whole))
+        .collect();
+    let count = |paths: &[PathBuf], gone: bool| {
+        let mut source = FileSource::open(paths).expect("captures");
+        if gone {
+            paths
+                .iter()
+                .for_each(|path| fs::remove_file(path).expect("it is there"));
+        }
+        let mut packets = 0;
+        while let Next::Packet(_) = source.next().expect("captures") {
+            packets += 1;
+        }
+        packets
+    };
+    let one = count(&paths[..1], false);
+    assert!(one > 0);
+    assert_eq!(count(&paths, true), 1000 * one);
 }

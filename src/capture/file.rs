@@ -15,8 +15,12 @@ use super::{CaptureError, LinkType, Next, Packet, Source};
 use crate::lasting::Lasting;
 use crate::time::Timestamp;
 
-/// Files beyond this many are opened only when their turn comes: descriptors and maps are limited.
+/// Pipes and compressed files beyond this many are opened only when their turn comes: descriptors are limited, and by
+/// then the run may have given up the right to read them.
 const OPEN_AT_ONCE: usize = 512;
+
+/// The same for files that are mapped, which takes no descriptor; Linux allows twice as many maps.
+const MAPPED_AT_ONCE: usize = 1 << 15;
 
 /// One opened file.
 #[derive(Debug)]
@@ -74,13 +78,18 @@ impl FileSource {
         let mut nanoseconds = false;
         let mut total = Some(0);
         let mut files = Vec::new();
+        let (mut mapped, mut streams) = (0..MAPPED_AT_ONCE, 0..OPEN_AT_ONCE);
         for (index, path) in paths.iter().enumerate() {
             let mut open = Open::new(path, &stop)?;
             total = total.zip(open.bytes.len()).map(|(total, len)| total + len);
             let first = open.look_ahead(&stop);
             link_types.extend(open.format.link_types());
             nanoseconds |= open.format.nanoseconds();
-            let waiting = if index < OPEN_AT_ONCE {
+            let room = match &open.bytes {
+                Bytes::Map { .. } => mapped.next(),
+                Bytes::Stream(_) => streams.next(),
+            };
+            let waiting = if room.is_some() {
                 Waiting::Open(Box::new(open))
             } else {
                 Waiting::Closed(open.path)

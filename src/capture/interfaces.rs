@@ -13,6 +13,9 @@ use crate::text::is_harmless;
 /// The name that stands for all interfaces.
 pub const ANY: &str = "any";
 
+/// What the names of other things begin with that libpcap captures from.
+const UNNUMBERED: [&str; 5] = ["bluetooth", "dbus-", "nflog", "nfqueue", "usbmon"];
+
 /// One interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InterfaceInfo {
@@ -147,7 +150,8 @@ pub(super) fn presence(name: &str) -> Option<(Presence, u32)> {
         return None;
     }
     let Ok(index) = if_nametoindex(name) else {
-        return Some((Presence::Missing, 0));
+        let missing = !UNNUMBERED.iter().any(|kind| name.starts_with(kind));
+        return missing.then_some((Presence::Missing, 0));
     };
     let up = getifaddrs().is_ok_and(|addresses| {
         addresses
@@ -271,6 +275,8 @@ mod tests {
             presence("lo"),
             Some((Presence::Up | Presence::Down, 1..))
         ));
-        assert_eq!(presence(ANY), None);
+        for name in [ANY, "nflog", "nflog:5", "usbmon1"] {
+            assert_eq!(presence(name), None, "{name}");
+        }
     }
 }

@@ -99,6 +99,8 @@ pub struct PacketWriter {
     number: u64,
     /// Not yet written.
     held: Vec<u8>,
+    /// Where packets end in it.
+    ends: Vec<usize>,
     /// Bytes of this file, held ones included.
     size: u64,
     /// Time of this file's first packet.
@@ -153,6 +155,7 @@ impl PacketWriter {
             nanoseconds: false,
             number: 0,
             held: Vec::with_capacity(CHUNK * 2),
+            ends: Vec::new(),
             size: 0,
             first: None,
             flushed: Timestamp::default(),
@@ -207,6 +210,7 @@ impl PacketWriter {
             self.held.extend(number.to_le_bytes());
         }
         self.held.extend_from_slice(packet.captured);
+        self.ends.push(self.held.len());
         self.size += 16 + u64::from(captured);
         self.first.get_or_insert(packet.time);
         if self.held.len() >= CHUNK || packet.time.since(self.flushed) >= HELD_FOR {
@@ -229,13 +233,13 @@ impl PacketWriter {
     /// The end: everything is in the file.
     ///
     /// # Errors
-    /// [`WriteError::Io`].
-    pub fn finish(mut self) -> Result<(), WriteError> {
+    /// [`WriteError::Io`]; what waits is counted as [`lost`](Self::lost).
+    pub fn finish(&mut self) -> Result<(), WriteError> {
         self.write_header();
-        self.flush()
+        self.flush().inspect_err(|_| self.lost += self.ends.len() as u64)
     }
 
-    /// Packets that are in no file because too much waited for room on the disk already.
+    /// Packets that are in no file: too much waited for room on the disk already, or there was none at the end.
     pub fn lost(&self) -> u64 {
         self.lost
     }
@@ -297,6 +301,11 @@ impl PacketWriter {
             break;
         }
         self.held.drain(..written);
+        self.ends.retain_mut(|end| {
+            let waits = *end > written;
+            *end = end.saturating_sub(written);
+            waits
+        });
         // Standard output has a buffer of its own.
         result.and_then(|()| self.out.flush()).map_err(|source| {
             let path = self.path.clone();

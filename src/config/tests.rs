@@ -124,3 +124,22 @@ fn two_outputs_can_t_share_stdout() {
         "-c and --json can't both write to standard output"
     );
 }
+
+#[test]
+fn what_can_mean_nothing_is_refused() {
+    for arguments in [
+        "--idle-timeout 0",
+        "--rotate 0",
+        "-w x --write-size 0",
+        "-w x --write-every 0",
+        "-w x --write-size 1K --write-count 0",
+        "-r x --duration 5",
+        "-l --duration 5 x",
+        "-r x --wait",
+        "-l --wait x",
+    ] {
+        let arguments = std::iter::once("flowdump").chain(arguments.split_whitespace());
+        let arguments: Vec<_> = arguments.collect();
+        assert!(Args::try_parse_from(&arguments).is_err(), "{arguments:?}");
+    }
+}

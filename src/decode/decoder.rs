@@ -1,7 +1,5 @@
 //! The walk from a packet's first byte to its TCP segment.
 
-use std::time::Duration;
-
 use etherparse::{TcpOptionElement, TcpOptionsIterator};
 
 use super::cursor::{Around, Cursor, be16, be32};
@@ -24,8 +22,6 @@ pub struct DecodeOptions {
     pub ignore_vlan: bool,
     /// Bytes for fragments that wait for the rest of their datagrams.
     pub fragment_memory: usize,
-    /// How long they wait, in packet time.
-    pub fragment_timeout: Duration,
 }
 
 impl Default for DecodeOptions {
@@ -33,7 +29,6 @@ impl Default for DecodeOptions {
         Self {
             ignore_vlan: false,
             fragment_memory: 16 << 20,
-            fragment_timeout: Duration::from_secs(30),
         }
     }
 }
@@ -53,7 +48,7 @@ impl Decoder {
     pub fn new(options: DecodeOptions) -> Self {
         Self {
             ignore_vlan: options.ignore_vlan,
-            fragments: Fragments::new(options.fragment_memory, options.fragment_timeout),
+            fragments: Fragments::new(options.fragment_memory),
             whole: Vec::new(),
             counts: UnreadCounts::default(),
         }

@@ -13,6 +13,9 @@ use crate::time::Timestamp;
 /// The largest IP payload.
 const LARGEST: usize = 65_535;
 
+/// How long fragments wait for the rest of their datagrams, in packet time.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Memory accounted for a datagram beside its bytes.
 const DATAGRAM_COST: usize = 256;
 
@@ -104,7 +107,6 @@ impl Datagram {
 #[derive(Debug)]
 pub(super) struct Fragments {
     memory: usize,
-    timeout: Duration,
     used: usize,
     serial: u64,
     datagrams: HashMap<Key, Datagram, foldhash::quality::RandomState>,
@@ -115,10 +117,9 @@ pub(super) struct Fragments {
 }
 
 impl Fragments {
-    pub(super) fn new(memory: usize, timeout: Duration) -> Self {
+    pub(super) fn new(memory: usize) -> Self {
         Self {
             memory,
-            timeout,
             used: 0,
             serial: 0,
             datagrams: HashMap::default(),
@@ -187,7 +188,7 @@ impl Fragments {
             && self
                 .datagrams
                 .get(key)
-                .is_none_or(|oldest| now.since(oldest.first_time) > self.timeout)
+                .is_none_or(|oldest| now.since(oldest.first_time) > TIMEOUT)
             && self.drop_oldest()
         {}
     }
@@ -230,7 +231,7 @@ mod tests {
 
     #[test]
     fn in_any_order_and_the_first_copy_wins() {
-        let mut table = Fragments::new(1 << 20, Duration::from_secs(30));
+        let mut table = Fragments::new(1 << 20);
         assert_eq!(table.add(key(1), 16, false, b"tail", at(0)), Ok(None));
         assert_eq!(table.add(key(1), 8, true, b"BBBBBBBB", at(0)), Ok(None));
         let whole = table.add(key(1), 0, true, b"aaaaaaaaxxxxxxxx", at(0));
@@ -240,7 +241,7 @@ mod tests {
 
     #[test]
     fn what_never_completes_is_dropped_by_time_and_by_memory_and_counted() {
-        let mut table = Fragments::new(10_000, Duration::from_secs(30));
+        let mut table = Fragments::new(10_000);
         assert_eq!(table.add(key(1), 0, true, &[1; 8], at(0)), Ok(None));
         assert_eq!(table.add(key(2), 0, true, &[2; 8], at(31)), Ok(None));
         assert_eq!(table.lost, 1, "the first timed out");
@@ -270,7 +271,7 @@ mod tests {
 
     #[test]
     fn impossible_fragments_are_refused() {
-        let mut table = Fragments::new(1 << 20, Duration::from_secs(30));
+        let mut table = Fragments::new(1 << 20);
         assert_eq!(table.add(key(1), 65_528, true, &[0; 16], at(0)), Err(()));
         assert_eq!(table.add(key(1), 0, true, &[0; 7], at(0)), Err(()));
     }

@@ -48,8 +48,6 @@ impl Flags {
     pub const PSH: u8 = 0x08;
     /// The acknowledgement field is significant.
     pub const ACK: u8 = 0x10;
-    /// The urgent pointer is significant.
-    pub const URG: u8 = 0x20;
 
     /// The same without the bits of `mask`.
     pub const fn without(self, mask: u8) -> Self {

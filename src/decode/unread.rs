@@ -37,13 +37,6 @@ pub enum Unread {
     LostFragment,
 }
 
-impl Unread {
-    /// Whether there is nothing to regret: it could not have been TCP.
-    pub fn is_harmless(self) -> bool {
-        matches!(self, Self::NotIp | Self::NotTcp)
-    }
-}
-
 impl std::fmt::Display for Unread {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {

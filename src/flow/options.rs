@@ -14,18 +14,8 @@ pub struct FlowOptions {
     pub max_connections: usize,
     /// A connection with nothing on it for so long is over.
     pub idle_timeout: Duration,
-    /// The same for one that got no answer to its SYN.
-    pub half_open_timeout: Duration,
-    /// How long a finished connection waits for late segments before it is closed.
-    pub closed_linger: Duration,
     /// Bytes held out of order for one direction; beyond it the lowest gap is declared.
     pub hold_per_direction: usize,
-    /// How long the first data of a stream without SYN waits for what may have come before it.
-    pub start_hold: Duration,
-    /// How long acknowledged but missing bytes may still turn up before they are a gap.
-    pub gap_allowance: Duration,
-    /// The same where the other side, whose acknowledgements would tell, is not in the capture.
-    pub one_sided_allowance: Duration,
     /// Where payloads may lie that need not be copied to be kept.
     pub lasting: Lasting,
 }
@@ -36,12 +26,7 @@ impl Default for FlowOptions {
             memory: 192 << 20,
             max_connections: 1 << 20,
             idle_timeout: Duration::from_secs(3600),
-            half_open_timeout: Duration::from_secs(120),
-            closed_linger: Duration::from_secs(2),
             hold_per_direction: 4 << 20,
-            start_hold: Duration::from_millis(50),
-            gap_allowance: Duration::from_millis(20),
-            one_sided_allowance: Duration::from_secs(2),
             lasting: Lasting::default(),
         }
     }

@@ -25,6 +25,8 @@ pub struct Totals {
     pub unread: UnreadCounts,
     /// What the live source counted.
     pub live: Option<LiveStats>,
+    /// Packets that `-w` could not write.
+    pub not_written: u64,
     /// Streams cut by `--max-bytes`, and where.
     pub cut: Option<(u64, u64)>,
     /// Files made, and where.
@@ -158,6 +160,12 @@ impl fmt::Display for Totals {
                     HumanCount(live.dropped_by_interface),
                     HumanCount(live.dropped_by_us)
                 ),
+            )?;
+        }
+        if self.not_written > 0 {
+            line(
+                "",
+                format!("{} not written (-w)", count(self.not_written, "packet")),
             )?;
         }
         if let Some((files, folder)) = &self.files {

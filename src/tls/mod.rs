@@ -20,6 +20,6 @@ pub use event::{
     Alert, Certificate, CertificateProblem, ClientHello, Handshake, Record, ServerHello, Started, TlsEvent,
     TlsHow,
 };
-pub use names::{alert_name, cipher_name, content_type_name, handshake_name, version_name};
+pub use names::{alert_name, handshake_name, version_name};
 pub use probe::{looks_like_chain, looks_like_client_hello, looks_like_record};
 pub use watcher::TlsWatcher;

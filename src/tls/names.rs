@@ -22,7 +22,7 @@ pub fn version_name(version: u16) -> Cow<'static, str> {
 }
 
 /// `TLS_AES_256_GCM_SHA384` for 0x1302; a number that is not registered as `0x1234`.
-pub fn cipher_name(cipher: u16) -> Cow<'static, str> {
+pub(super) fn cipher_name(cipher: u16) -> Cow<'static, str> {
     TlsCipherSuite::from_id(cipher).map_or_else(|| unknown(cipher), |suite| Cow::Borrowed(suite.name))
 }
 
@@ -183,18 +183,6 @@ pub(super) const fn handshake_exists(message: u8) -> bool {
     matches!(message, 0..=6 | 8 | 11..=16 | 20..=25 | 67 | 203 | 254)
 }
 
-/// `application data` for 23; an unknown number as `record type 99`.
-pub fn content_type_name(content_type: u8) -> Cow<'static, str> {
-    Cow::Borrowed(match content_type {
-        20 => "change cipher spec",
-        21 => "alert",
-        22 => "handshake",
-        23 => "application data",
-        24 => "heartbeat",
-        _ => return Cow::Owned(format!("record type {content_type}")),
-    })
-}
-
 /// Whether a cipher suite, group, version or extension number is one that clients throw in to keep servers
 /// tolerant (RFC 8701).
 pub(super) const fn is_grease(number: u16) -> bool {
@@ -225,7 +213,6 @@ mod tests {
         assert_eq!(alert_name(48), "unknown_ca");
         assert_eq!(alert_name(200), "alert 200");
         assert_eq!(handshake_name(14), "ServerHelloDone");
-        assert_eq!(content_type_name(23), "application data");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Events as lines that can be read: `>` is the client's, `<` the server's.
 
 use flowdump::event::Direction;
-use flowdump::tls::{Certificate, CertificateProblem, Handshake, TlsEvent, alert_name, content_type_name};
+use flowdump::tls::{Certificate, CertificateProblem, Handshake, TlsEvent, alert_name};
 use flowdump::tls::{handshake_name, version_name};
 
 /// All but the records of application data.
@@ -16,6 +16,17 @@ pub fn facts(events: &[TlsEvent]) -> Vec<String> {
     events.iter().filter(told).map(line).collect()
 }
 
+fn content_type(number: u8) -> String {
+    match number {
+        20 => "change cipher spec".into(),
+        21 => "alert".into(),
+        22 => "handshake".into(),
+        23 => "application data".into(),
+        24 => "heartbeat".into(),
+        other => format!("record type {other}"),
+    }
+}
+
 /// One.
 pub fn line(event: &TlsEvent) -> String {
     match event {
@@ -23,7 +34,7 @@ pub fn line(event: &TlsEvent) -> String {
         TlsEvent::Record(record) => format!(
             "{} [{}, {} bytes at {}{}{}]",
             arrow(record.direction),
-            content_type_name(record.content_type),
+            content_type(record.content_type),
             record.len,
             record.offset,
             if record.encrypted { ", encrypted" } else { "" },

@@ -110,11 +110,11 @@ impl Pcapng {
         match kind {
             SECTION => self.section(order, body)?,
             1 => self.interface(order, body)?,
-            0x0000_0002 | 0x0000_0006 => {
-                let (interface, body) = if kind == 6 {
-                    (order.u32(body, 0), body)
+            2 | 6 => {
+                let interface = if kind == 6 {
+                    order.u32(body, 0)
                 } else {
-                    (u32::from(order.u16(body, 0)), body)
+                    u32::from(order.u16(body, 0))
                 };
                 return self.packet(order, interface, body, used).map(Item::Packet);
             }

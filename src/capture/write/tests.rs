@@ -192,3 +192,17 @@ fn a_full_disk_is_an_error_and_what_was_taken_in_is_not_doubled_later() {
         [1, 2]
     );
 }
+
+#[test]
+fn a_disk_that_stays_full_takes_no_more_memory_and_what_is_lost_is_counted() {
+    let options = WriteOptions::default();
+    let mut writer = PacketWriter::create(Path::new("/dev/full"), LinkType::ETHERNET, 100, options).unwrap();
+    let large = vec![1; 1 << 20];
+    for _ in 0..10 {
+        writer.write(&packet(0, &large)).unwrap_err();
+    }
+    assert!(writer.held.len() < MOST_HELD + (2 << 20));
+    assert_eq!(writer.lost(), 6, "the others wait");
+    writer.finish().unwrap_err();
+    assert_eq!(writer.lost(), 10);
+}

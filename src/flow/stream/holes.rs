@@ -1,8 +1,19 @@
 //! What a stream does about what is missing: how long it waits, when it declares a gap, how it ends.
 
+use std::time::Duration;
+
 use super::{FlowOptions, ORIGIN, Out, PLAUSIBLE, Stream};
 use crate::decode::Segment;
 use crate::event::{EndHow, GapReason, SinkError};
+
+/// How long the first data of a stream without SYN waits for what may have come before it.
+const START_HOLD: Duration = Duration::from_millis(50);
+
+/// How long acknowledged but missing bytes may still turn up before they are a gap.
+const GAP_ALLOWANCE: Duration = Duration::from_millis(20);
+
+/// The same where the other side, whose acknowledgements would tell, is not in the capture.
+const ONE_SIDED_ALLOWANCE: Duration = Duration::from_secs(2);
 
 /// So many pieces in a row confirm even what looked implausible.
 const CONFIRMING: usize = 4;
@@ -67,7 +78,7 @@ impl Stream {
 
     fn progress_of_waiting(&mut self, options: &FlowOptions, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
         if self.start.is_none() {
-            let due = self.waiting.map(|since| since + options.start_hold);
+            let due = self.waiting.map(|since| since + START_HOLD);
             if due.is_some_and(|due| due > out.now) {
                 self.due = due;
                 return Ok(());
@@ -85,9 +96,9 @@ impl Stream {
                 break;
             }
             let due = if self.acked.is_some_and(|acked| acked >= target) {
-                Some(*self.acknowledged.get_or_insert(out.now) + options.gap_allowance)
+                Some(*self.acknowledged.get_or_insert(out.now) + GAP_ALLOWANCE)
             } else if self.acked.is_none() {
-                self.waiting.map(|since| since + options.one_sided_allowance)
+                self.waiting.map(|since| since + ONE_SIDED_ALLOWANCE)
             } else {
                 None
             };

@@ -4,7 +4,7 @@
 //! have a place, and streams may be longer than 4 GiB. What leaves is counted from the stream's start.
 //!
 //! The first copy of a byte wins. In order, bytes go straight from the packet to the sink (`intake.rs`). A
-//! hole waits until the other side acknowledged it ([`FlowOptions::gap_allowance`] later it is a gap), until
+//! hole waits until the other side acknowledged it (`holes::GAP_ALLOWANCE` later it is a gap), until
 //! too much waits behind it, or until the end (`holes.rs`). Data far ahead of anything plausible waits for
 //! confirmation, so that one forged segment can't declare a gap over all that follows.
 

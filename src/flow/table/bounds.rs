@@ -12,6 +12,12 @@ use crate::flow::slab::Slab;
 use crate::flow::stream;
 use crate::time::Timestamp;
 
+/// A connection that got no answer to its SYN for so long is over.
+const HALF_OPEN: Duration = Duration::from_secs(120);
+
+/// How long a finished connection waits for late segments before it is closed.
+const CLOSING: Duration = Duration::from_secs(2);
+
 /// How long a closed connection is remembered, to absorb late segments.
 const TOMBSTONE: Duration = Duration::from_secs(120);
 
@@ -181,8 +187,8 @@ impl FlowTable {
     fn timeout(&self, state: State) -> Duration {
         match state {
             State::Tombstone => TOMBSTONE,
-            State::HalfOpen => self.options.half_open_timeout,
-            State::Closing => self.options.closed_linger,
+            State::HalfOpen => HALF_OPEN,
+            State::Closing => CLOSING,
             State::Active => self.options.idle_timeout,
         }
     }

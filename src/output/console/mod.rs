@@ -3,14 +3,13 @@
 //! The unit is the line, not the packet. What the wire says is made harmless on the way out. Whole lines of
 //! all connections interleave in capture order.
 
+mod due;
 mod margin;
 mod page;
 mod remarks;
 mod state;
 mod whole;
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use super::clock::{Clock, TimeStyle};
@@ -22,6 +21,7 @@ use super::words;
 use crate::event::{Connection, Direction, EndHow, Event, Sink, SinkError, TcpNote};
 use crate::slots::Slots;
 use crate::time::Timestamp;
+use due::{Due, Queue};
 use margin::Margin;
 use page::Page;
 use state::State;
@@ -98,17 +98,6 @@ pub struct ConsoleOptions {
     pub patience: Duration,
 }
 
-/// A line, or a run of records, that is to be shown if nothing comes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Due {
-    /// First: the order.
-    at: Timestamp,
-    slot: u32,
-    id: u64,
-    /// `None` is the run of records.
-    direction: Option<Direction>,
-}
-
 /// Shows connections on `W`.
 #[derive(Debug)]
 pub struct Console<W> {
@@ -116,7 +105,7 @@ pub struct Console<W> {
     clock: Clock,
     margin: Margin,
     states: Slots<State>,
-    due: BinaryHeap<Reverse<Due>>,
+    due: Queue,
     buffer: Sheet,
     /// Since when something waits in the buffer, in packet time.
     waiting: Option<Timestamp>,
@@ -133,7 +122,7 @@ impl<W: WriteSheets> Console<W> {
             margin: Margin::default(),
             options,
             states: Slots::default(),
-            due: BinaryHeap::new(),
+            due: Queue::default(),
             buffer: Sheet::with_capacity(WRITE_AT * 2),
             waiting: None,
             last: None,
@@ -280,25 +269,28 @@ impl<W: WriteSheets> Sink for Console<W> {
             if !line.queued && !line.bytes.is_empty() {
                 line.queued = true;
                 let at = line.time + self.options.patience;
-                self.due.push(Reverse(Due {
+                self.due.push(Due {
                     at,
                     slot: connection.slot,
                     id,
                     direction: Some(direction),
-                }));
+                });
             }
         }
         if let Some(run) = state.run.as_ref().filter(|_| !state.run_queued) {
             let at = run.time + self.options.patience;
-            self.due.push(Reverse(Due {
+            self.due.push(Due {
                 at,
                 slot: connection.slot,
                 id,
                 direction: None,
-            }));
+            });
             state.run_queued = true;
         }
         self.states.put(connection.slot, state);
+        let states = &self.states;
+        self.due
+            .clean(|due| states.get(due.slot).is_some_and(|state| state.id == due.id));
         if self.buffer.len() >= WRITE_AT {
             return self.write_out();
         }
@@ -309,8 +301,7 @@ impl<W: WriteSheets> Sink for Console<W> {
     }
 
     fn tick(&mut self, now: Timestamp) -> Result<(), SinkError> {
-        while let Some(Reverse(due)) = self.due.peek().copied().filter(|Reverse(due)| due.at <= now) {
-            self.due.pop();
+        while let Some(due) = self.due.pop(now) {
             let Some(mut state) = self.states.take(due.slot) else {
                 continue;
             };
@@ -324,7 +315,7 @@ impl<W: WriteSheets> Sink for Console<W> {
                 // What began since then waits for its own time.
                 let again = page.overdue(&mut state, due.direction, now);
                 if let Some(at) = again {
-                    self.due.push(Reverse(Due { at, ..due }));
+                    self.due.push(Due { at, ..due });
                 }
             }
             self.states.put(due.slot, state);
