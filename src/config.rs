@@ -71,6 +71,9 @@ pub struct Config {
     pub user: Option<String>,
     /// One reads and, with more than one, the others write: several where only files are written.
     pub threads: usize,
+    /// What is shown goes into a pipe, to a pager most likely, on the terminal that stderr is: totals in which nothing is
+    /// out of the ordinary would only spoil its page.
+    pub paged: bool,
     /// Errors only.
     pub quiet: bool,
     /// A bar on stderr shows how far a file has been read.
@@ -182,7 +185,9 @@ impl Config {
             open_files: here.open_files.clamp(1, OPEN_FILES),
         });
         let crowded = console && here.stdout_terminal;
-        let progress = here.stderr_terminal && !live && !args.quiet && !crowded;
+        let shows = console || args.summary;
+        let paged = here.stderr_terminal && here.stdout_pipe && shows && !live && !args.verbose;
+        let progress = here.stderr_terminal && !live && !args.quiet && !crowded && !paged;
         let hold_most = usize::try_from(args.memory).unwrap_or(usize::MAX);
         let flow = FlowOptions {
             memory: hold_most,
@@ -216,6 +221,7 @@ impl Config {
             threads,
             quiet: args.quiet,
             progress,
+            paged,
             input: if live {
                 Input::Live(live_options(&args, console)?)
             } else {

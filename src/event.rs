@@ -223,6 +223,8 @@ pub struct Totals {
     pub keep_alives: u64,
     /// Bytes that fit nowhere in the stream.
     pub outside_bytes: u64,
+    /// Bytes at the end of the stream that the other side, where it was seen, never acknowledged.
+    pub unacknowledged: u64,
     /// FIN seen.
     pub fin: bool,
     /// RST seen and believed.
@@ -240,6 +242,8 @@ pub struct Closing {
     pub last_time: Timestamp,
     /// SYN, SYN-ACK and the ACK to it were all seen.
     pub handshake: bool,
+    /// Whose FIN came first, if there was one.
+    pub first_fin: Option<Direction>,
     /// Counts, by [`Direction::index`].
     pub totals: [Totals; 2],
 }

@@ -223,7 +223,9 @@ impl<'c> Run<'c> {
             mail += sinks.summary.totals();
         }
         totals.mail = Some(mail.to_string());
-        say(config, &totals.to_string());
+        if !config.paged || !totals.are_ordinary() {
+            say(config, &totals.to_string());
+        }
         if let Some(live) = live.filter(|live| live.dropped_by_kernel + live.dropped_by_us > 0) {
             let lost = live.dropped_by_kernel + live.dropped_by_us;
             say(

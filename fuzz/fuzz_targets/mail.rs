@@ -120,6 +120,7 @@ fn run(connection: &Connection, steps: &[Step]) -> (Vec<MailEvent>, Vec<TlsEvent
         reason: CloseReason::Fin,
         last_time: NOW,
         handshake: true,
+        first_fin: None,
         totals: Default::default(),
     };
     let _ = watchers.event(connection, &Event::Closed(&closing), &mut emit);

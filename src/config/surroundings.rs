@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io::IsTerminal;
 
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
+use nix::sys::stat::{SFlag, fstat};
 
 use super::OPEN_FILES;
 
@@ -19,6 +20,8 @@ pub struct Surroundings {
     pub open_files: usize,
     /// stdout is a terminal.
     pub stdout_terminal: bool,
+    /// stdout is a pipe.
+    pub stdout_pipe: bool,
     /// How wide stdout's terminal is.
     pub width: Option<usize>,
     /// stderr is a terminal.
@@ -45,6 +48,8 @@ impl Surroundings {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             open_files: open_files(),
             stdout_terminal: std::io::stdout().is_terminal(),
+            stdout_pipe: fstat(std::io::stdout())
+                .is_ok_and(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFIFO),
             width: terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0)),
             stderr_terminal: std::io::stderr().is_terminal(),
             no_color: std::env::var_os("NO_COLOR"),

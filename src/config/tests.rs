@@ -143,3 +143,26 @@ fn what_can_mean_nothing_is_refused() {
         assert!(Args::try_parse_from(&arguments).is_err(), "{arguments:?}");
     }
 }
+
+#[test]
+fn a_pager_s_page_is_not_written_over() {
+    let paged = |arguments: &str, stderr_terminal: bool, stdout_pipe: bool| {
+        let here = Surroundings {
+            stderr_terminal,
+            stdout_pipe,
+            ..Surroundings::default()
+        };
+        config(arguments, &here).unwrap().paged
+    };
+    for (arguments, expected) in [
+        ("-r x -c", true),
+        ("-r x --summary", true),
+        ("-r x -c -v", false),
+        ("-r x -w -", false),
+        ("-i lo -c", false),
+    ] {
+        assert_eq!(paged(arguments, true, true), expected, "{arguments}");
+        assert!(!paged(arguments, false, true), "{arguments}");
+        assert!(!paged(arguments, true, false), "{arguments}");
+    }
+}

@@ -37,6 +37,13 @@ pub enum Unread {
     LostFragment,
 }
 
+impl Unread {
+    /// Nobody expects a stream from it.
+    pub fn is_ordinary(self) -> bool {
+        matches!(self, Self::NotIp | Self::NotTcp)
+    }
+}
+
 impl std::fmt::Display for Unread {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {

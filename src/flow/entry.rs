@@ -5,7 +5,7 @@ use super::out::Identity;
 use super::recent::Fingerprint;
 use super::stream::Stream;
 use crate::decode::{Endpoint, Scope, Segment};
-use crate::event::{ClientKnown, CloseReason, Connection, Direction};
+use crate::event::{ClientKnown, CloseReason, Connection};
 use crate::time::Timestamp;
 
 /// Where a connection stands. Each state has its own list, ordered by last activity.
@@ -86,6 +86,8 @@ pub(super) struct Active {
     pub(super) streams: [Stream; 2],
     /// When a stream wants to be asked again, as it stands in the table's heap.
     pub(super) deadline: Option<Timestamp>,
+    /// Side whose FIN came first.
+    pub(super) first_fin: Option<usize>,
     /// Side that reset it.
     pub(super) reset: Option<usize>,
     /// SYN, SYN-ACK and its ACK were seen.
@@ -225,11 +227,8 @@ impl Entry {
         let Some(active) = self.active() else {
             return CloseReason::Timeout;
         };
-        match active.reset {
-            Some(side) if side == active.identity.client_side => CloseReason::Reset(Direction::ToServer),
-            Some(_) => CloseReason::Reset(Direction::ToClient),
-            None => CloseReason::Fin,
-        }
+        let reset = active.reset.map(|side| active.identity.direction(side));
+        reset.map_or(CloseReason::Fin, CloseReason::Reset)
     }
 }
 

@@ -45,6 +45,8 @@ pub struct FlowStats {
     pub evicted: u64,
     /// SYNs without answer that were dropped to keep memory bounded, and not told of.
     pub half_open_evicted: u64,
+    /// Connections with bytes of which only one direction was seen.
+    pub one_sided: u64,
     /// Segments for connections that were over.
     pub late_segments: u64,
     /// Segments seen.

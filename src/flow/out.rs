@@ -12,6 +12,17 @@ pub(super) struct Identity {
     pub(super) opened: bool,
 }
 
+impl Identity {
+    /// What a side sends.
+    pub(super) fn direction(&self, side: usize) -> Direction {
+        if side == self.client_side {
+            Direction::ToServer
+        } else {
+            Direction::ToClient
+        }
+    }
+}
+
 /// Sends events of one side.
 pub(super) struct Out<'a, 'e> {
     pub(super) identity: &'a mut Identity,
@@ -27,11 +38,7 @@ pub(super) struct Out<'a, 'e> {
 
 impl Out<'_, '_> {
     fn direction(&self) -> Direction {
-        if self.side == self.identity.client_side {
-            Direction::ToServer
-        } else {
-            Direction::ToClient
-        }
+        self.identity.direction(self.side)
     }
 
     fn event(&mut self, event: &Event<'_>) -> Result<(), SinkError> {

@@ -100,6 +100,13 @@ pub struct Transaction {
     pub accepted: Option<bool>,
 }
 
+impl Transaction {
+    /// Whether the message was sent, in part at least, and no answer to it was seen.
+    pub fn is_unanswered(&self) -> bool {
+        self.size > 0 && self.accepted.is_none()
+    }
+}
+
 /// What became of STARTTLS / STLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StarttlsOutcome {

@@ -68,10 +68,15 @@ impl TlsFacts {
         }
     }
 
-    /// Whether there was TLS, as far as a capture can tell when the connection is over: the server answered, or
-    /// nobody says that the handshake stopped.
-    pub fn came_about(&self) -> bool {
-        self.established || self.version.is_some() || self.unfinished.is_none()
+    /// Whether a handshake was seen to stop.
+    pub fn is_unfinished(&self) -> bool {
+        self.unfinished.is_some()
+    }
+
+    /// Why, if it did: the alert, or the step that was missing.
+    pub fn why_unfinished(&self) -> Option<&str> {
+        let step = self.unfinished.as_deref()?;
+        Some(self.last_alert.as_deref().unwrap_or(step))
     }
 
     /// Takes what an event tells.
@@ -153,6 +158,14 @@ pub fn end_name(reason: CloseReason) -> &'static str {
         CloseReason::Timeout => "timeout",
         CloseReason::Evicted => "evicted",
         CloseReason::CaptureEnd => "end of capture",
+    }
+}
+
+/// Who sends a direction.
+pub fn sender_name(direction: Direction) -> &'static str {
+    match direction {
+        Direction::ToServer => "client",
+        Direction::ToClient => "server",
     }
 }
 

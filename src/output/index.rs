@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::clock::{iso_bytes, whole_micros};
 use super::digits::{push_address, push_number, push_uid};
-use super::facts::{TlsFacts, client_known, end_name, gap_reason, protocol_name, starttls_name};
+use super::facts::{TlsFacts, client_known, end_name, gap_reason, protocol_name, sender_name, starttls_name};
 use super::harmless_json;
 use crate::event::{Closing, Connection, Direction, Event, TcpNote, Totals};
 use crate::mail::MailEvent;
@@ -182,6 +182,9 @@ impl Gathered {
             r#","end":"#,
             closing.map_or("run failed", |closing| end_name(closing.reason)),
         );
+        if let Some(direction) = closing.and_then(|closing| closing.first_fin) {
+            line.word(r#","first_fin":"#, sender_name(direction));
+        }
         if let Some(mail) = &self.mail {
             line.word(r#","protocol":"#, mail.protocol);
             line.flag(r#","sure":"#, mail.sure);
@@ -329,6 +332,7 @@ impl Line<'_> {
         self.number(r#","zero_windows":"#, totals.zero_windows);
         self.number(r#","keep_alives":"#, totals.keep_alives);
         self.number(r#","outside_bytes":"#, totals.outside_bytes);
+        self.number(r#","unacknowledged":"#, totals.unacknowledged);
         Ok(())
     }
 }
@@ -371,6 +375,7 @@ mod tests {
             reason: CloseReason::Reset(Direction::ToClient),
             last_time: Timestamp::from_nanos(1_795_225_104_620_345_000),
             handshake: true,
+            first_fin: None,
             totals: [quiet, lossy],
         };
         let mut gathered = Gathered::default();
@@ -398,7 +403,7 @@ mod tests {
         gathered
             .line(&connection, Some(&closing), &files, &mut line)
             .unwrap();
-        let quiet = r#""retransmissions":0,"retransmitted_bytes":0,"out_of_order":0,"duplicate_captures":0,"conflict_count":0,"conflicts":[],"zero_windows":0,"keep_alives":0,"outside_bytes":0}"#;
+        let quiet = r#""retransmissions":0,"retransmitted_bytes":0,"out_of_order":0,"duplicate_captures":0,"conflict_count":0,"conflicts":[],"zero_windows":0,"keep_alives":0,"outside_bytes":0,"unacknowledged":0}"#;
         let wanted = [
             r#"{"id":7,"uid":"C18e9ebb8435a27a8.7","client":"2001:db8::1","client_port":49298,"#,
             r#""server":"192.0.2.25","server_port":25,"#,

@@ -9,13 +9,14 @@ use serde_json::{Map, Value, json};
 use super::clock::{iso, whole_micros};
 use super::digits::push_uid;
 use super::facts::{
-    CertificateFacts, TlsFacts, client_known, conn_state, end_name, gap_reason, protocol_name, starttls_name,
+    CertificateFacts, TlsFacts, client_known, conn_state, end_name, gap_reason, protocol_name, sender_name,
+    starttls_name,
 };
 use super::harmless_json;
 use super::helo::Helo;
 use super::session::reply_text;
 use super::words;
-use crate::event::{Closing, Connection, Direction, Event, Sink, SinkError, TcpNote};
+use crate::event::{Closing, Connection, Event, Sink, SinkError, TcpNote};
 use crate::mail::{MailEvent, Protocol, StarttlsOutcome, Transaction};
 use crate::slots::Slots;
 use crate::time::Timestamp;
@@ -69,13 +70,6 @@ struct Line<'a> {
 fn seconds(time: Timestamp) -> f64 {
     // Microseconds are what a double holds of today's times.
     (time.nanos() / 1000) as f64 / 1e6
-}
-
-fn from(direction: Direction) -> &'static str {
-    match direction {
-        Direction::ToServer => "client",
-        Direction::ToClient => "server",
-    }
 }
 
 /// The fields of an object, those without value left out.
@@ -204,7 +198,7 @@ impl<W: Write> Json<W> {
                 warning,
             } => {
                 let value = json!({
-                    "service": protocol, "from": from(*direction), "offset": offset,
+                    "service": protocol, "from": sender_name(*direction), "offset": offset,
                     "warning": words::warning_name(warning), "text": words::warning(warning),
                 });
                 self.tell(connection, "warning", *time, value)
@@ -256,13 +250,13 @@ impl<W: Write> Json<W> {
                     connection,
                     "certificates",
                     *time,
-                    json!({"from": from(*direction), "chain": chain}),
+                    json!({"from": sender_name(*direction), "chain": chain}),
                 )
             }
             TlsEvent::Alert(alert) => {
                 let (level, description) = alert.level_description.unzip();
                 let value = json!({
-                    "from": from(alert.direction), "level": level, "description": description,
+                    "from": sender_name(alert.direction), "level": level, "description": description,
                     "name": description.map(alert_name), "encrypted": alert.level_description.is_none(),
                 });
                 self.tell(connection, "alert", alert.time, value)
@@ -281,7 +275,7 @@ impl<W: Write> Json<W> {
                 offset,
                 reason,
             } => {
-                let value = json!({"from": from(*direction), "offset": offset, "text": reason});
+                let value = json!({"from": sender_name(*direction), "offset": offset, "text": reason});
                 self.tell(connection, "tls_broken", *time, value)
             }
             TlsEvent::Record(_) | TlsEvent::Handshake { .. } => Ok(()),
@@ -306,11 +300,13 @@ impl<W: Write> Json<W> {
             "orig_bytes": client.bytes, "resp_bytes": server.bytes,
             "orig_pkts": client.packets, "resp_pkts": server.packets,
             "missed_bytes": client.gap_bytes.saturating_add(server.gap_bytes),
-            "conn_state": conn_state(closing), "end": end_name(closing.reason), "handshake": closing.handshake,
+            "conn_state": conn_state(closing), "end": end_name(closing.reason),
+            "first_fin": closing.first_fin.map(sender_name), "handshake": closing.handshake,
             "orig_retransmissions": client.retransmissions, "resp_retransmissions": server.retransmissions,
             "orig_conflicts": client.conflicts, "resp_conflicts": server.conflicts,
             "orig_duplicate_captures": client.duplicate_captures,
             "resp_duplicate_captures": server.duplicate_captures,
+            "orig_unacknowledged": client.unacknowledged, "resp_unacknowledged": server.unacknowledged,
         });
         self.tell(connection, "close", closing.last_time, value)
     }
@@ -354,7 +350,7 @@ impl<W: Write> Sink for Json<W> {
                 reason,
             } => {
                 let value = json!({
-                    "from": from(*direction), "offset": offset, "len": len, "reason": gap_reason(*reason),
+                    "from": sender_name(*direction), "offset": offset, "len": len, "reason": gap_reason(*reason),
                 });
                 self.tell(connection, "gap", *time, value)
             }
@@ -366,7 +362,7 @@ impl<W: Write> Sink for Json<W> {
                 connection,
                 "conflict",
                 *time,
-                json!({"from": from(*direction), "offset": offset, "len": len}),
+                json!({"from": sender_name(*direction), "offset": offset, "len": len}),
             ),
             Event::Cut {
                 direction,
@@ -376,7 +372,7 @@ impl<W: Write> Sink for Json<W> {
                 connection,
                 "cut",
                 *time,
-                json!({"from": from(*direction), "offset": offset}),
+                json!({"from": sender_name(*direction), "offset": offset}),
             ),
             Event::Mail(event) => self.mail(connection, event),
             Event::Tls(event) => self.tls(connection, event),

@@ -4,8 +4,9 @@ use std::fmt;
 
 use indicatif::HumanCount;
 
-use super::facts::{TlsFacts, end_name, starttls_name};
+use super::facts::{TlsFacts, starttls_name};
 use super::helo::Helo;
+use super::words;
 use crate::event::{CloseReason, Closing, Connection, Direction, Event};
 use crate::mail::{MailEvent, Protocol, Reply, StarttlsOutcome, port_hint};
 use crate::tls::TlsEvent;
@@ -28,12 +29,17 @@ pub struct Session {
     /// First recipient of the first mail, and how many recipients there were in all mails.
     pub recipient: Option<String>,
     pub recipients: u64,
+    /// Of the recipients whose replies were kept.
+    pub recipients_refused: u64,
     pub mails: u64,
     pub accepted: u64,
     pub refused: u64,
+    /// Sent, in part at least, and no answer was seen.
+    pub unanswered: u64,
     /// Bytes of all mails.
     pub size: u64,
-    /// The reply that decided the last mail; without a mail, the last refusal, or the last reply.
+    /// The reply that decided the last mail, one that was refused if there was one; without a mail, the last refusal,
+    /// or the last reply. In its place what is known of a mail without a reply, or of TLS that came to nothing.
     pub reply: Option<String>,
     /// What `reply` is.
     weight: Weight,
@@ -46,6 +52,19 @@ enum Weight {
     Any,
     Refusal,
     Mail,
+    MailRefused,
+    Tls,
+}
+
+/// How a session looks in a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing is known to have gone wrong.
+    Fine,
+    /// Something went wrong in part, or for now.
+    Trouble,
+    /// It came to nothing.
+    Failed,
 }
 
 fn kept(text: &str) -> String {
@@ -68,12 +87,42 @@ impl Session {
     pub fn event(&mut self, event: &Event<'_>) {
         match event {
             Event::Mail(event) => self.mail_event(event),
-            Event::Tls(event) => match (event, &mut self.tls) {
-                (TlsEvent::Started(started), _) => self.tls = Some(Box::new(TlsFacts::started(started))),
-                (_, Some(tls)) => tls.event(event),
-                (_, None) => {}
-            },
+            Event::Tls(event) => self.tls_event(event),
             _ => {}
+        }
+    }
+
+    fn tls_event(&mut self, event: &TlsEvent) {
+        match (event, &mut self.tls) {
+            (TlsEvent::Started(started), _) => self.tls = Some(Box::new(TlsFacts::started(started))),
+            (_, Some(tls)) => {
+                tls.event(event);
+                if let Some(why) = tls.why_unfinished() {
+                    let text = kept(&format!("TLS: {why}"));
+                    self.decide(Weight::Tls, text);
+                }
+            }
+            (_, None) => {}
+        }
+    }
+
+    /// What decides the session is what weighs most, and of that the last.
+    fn decide(&mut self, weight: Weight, text: String) {
+        if weight >= self.weight {
+            self.reply = Some(text);
+            self.weight = weight;
+        }
+    }
+
+    /// How it went.
+    pub fn verdict(&self) -> Verdict {
+        let code = self.reply.as_deref().and_then(|reply| reply.bytes().next());
+        match (self.weight, code) {
+            (Weight::Tls, _) => Verdict::Failed,
+            (_, Some(b'5' | b'-' | b'N' | b'B')) if self.accepted == 0 => Verdict::Failed,
+            (_, Some(b'4' | b'5')) => Verdict::Trouble,
+            _ if self.unanswered + self.recipients_refused > 0 => Verdict::Trouble,
+            _ => Verdict::Fine,
         }
     }
 
@@ -85,12 +134,15 @@ impl Session {
                 let refusal =
                     reply.code.starts_with(['4', '5', '-']) || matches!(reply.code.as_str(), "NO" | "BAD");
                 let weight = if refusal { Weight::Refusal } else { Weight::Any };
-                if weight >= self.weight {
-                    self.reply = Some(reply_text(reply));
-                    self.weight = weight;
+                self.decide(weight, reply_text(reply));
+            }
+            MailEvent::Auth(auth) => {
+                self.auth = Some((auth.user.as_deref().map(kept), auth.accepted));
+                if auth.accepted == Some(true) && self.weight == Weight::Refusal {
+                    // Whatever was refused before, they are in now.
+                    (self.reply, self.weight) = (None, Weight::Any);
                 }
             }
-            MailEvent::Auth(auth) => self.auth = Some((auth.user.as_deref().map(kept), auth.accepted)),
             MailEvent::Transaction(mail) => {
                 self.mails += 1;
                 self.accepted += u64::from(mail.accepted == Some(true));
@@ -101,9 +153,19 @@ impl Session {
                     self.mail_from = mail.mail_from.as_deref().map(kept);
                     self.recipient = mail.recipients.first().map(|(to, _)| kept(to));
                 }
-                if let Some(reply) = &mail.reply {
-                    self.reply = Some(reply_text(reply));
-                    self.weight = Weight::Mail;
+                let refused =
+                    |code: &Option<String>| code.as_ref().is_some_and(|code| code.starts_with(['4', '5']));
+                let recipients = mail.recipients.iter().filter(|(_, code)| refused(code));
+                self.recipients_refused += recipients.count() as u64;
+                if mail.is_unanswered() {
+                    self.unanswered += 1;
+                    self.decide(Weight::Mail, "no answer seen".to_owned());
+                } else if let Some(reply) = &mail.reply {
+                    let weight = match mail.accepted {
+                        Some(false) => Weight::MailRefused,
+                        _ => Weight::Mail,
+                    };
+                    self.decide(weight, reply_text(reply));
                 }
             }
             MailEvent::Starttls(starttls) => {
@@ -127,13 +189,15 @@ impl Session {
     }
 
     /// How it ended, in a word or two.
-    pub fn end(closing: &Closing) -> &'static str {
+    pub fn end(closing: &Closing) -> String {
         let [client, server] = &closing.totals;
         let silent = client.bytes == 0 && server.bytes == 0;
         match closing.reason {
-            CloseReason::Reset(Direction::ToClient) if client.syn && !server.syn && silent => "refused",
-            _ if client.syn && silent && server.packets == 0 => "no answer",
-            reason => end_name(reason),
+            CloseReason::Reset(Direction::ToClient) if client.syn && !server.syn && silent => {
+                "refused".to_owned()
+            }
+            _ if client.syn && silent && server.packets == 0 => "no answer".to_owned(),
+            _ => words::end(closing),
         }
     }
 }
@@ -145,8 +209,11 @@ pub struct MailTotals {
     /// Connections to mail ports in which nobody said anything.
     silent: u64,
     with_tls: u64,
+    /// TLS began and did not finish.
+    unfinished: u64,
     accepted: u64,
     refused: u64,
+    unanswered: u64,
 }
 
 impl MailTotals {
@@ -157,9 +224,16 @@ impl MailTotals {
             return;
         }
         self.sessions += 1;
-        self.with_tls += u64::from(session.tls.as_ref().is_some_and(|tls| tls.came_about()));
+        if let Some(tls) = &session.tls {
+            *if tls.is_unfinished() {
+                &mut self.unfinished
+            } else {
+                &mut self.with_tls
+            } += 1;
+        }
         self.accepted += session.accepted;
         self.refused += session.refused;
+        self.unanswered += session.unanswered;
     }
 }
 
@@ -168,8 +242,10 @@ impl std::ops::AddAssign for MailTotals {
         self.sessions += other.sessions;
         self.silent += other.silent;
         self.with_tls += other.with_tls;
+        self.unfinished += other.unfinished;
         self.accepted += other.accepted;
         self.refused += other.refused;
+        self.unanswered += other.unanswered;
     }
 }
 
@@ -180,14 +256,24 @@ impl fmt::Display for MailTotals {
         if self.sessions > 0 {
             write!(
                 f,
-                "{} mail session{}: {} with TLS, {} without; mails: {} accepted, {} refused",
+                "{} mail session{}: {} with TLS, {} without",
                 HumanCount(self.sessions),
                 plural(self.sessions),
                 HumanCount(self.with_tls),
-                HumanCount(self.sessions - self.with_tls),
+                HumanCount(self.sessions - self.with_tls - self.unfinished),
+            )?;
+            if self.unfinished > 0 {
+                write!(f, ", {} whose TLS did not finish", HumanCount(self.unfinished))?;
+            }
+            write!(
+                f,
+                "; mails: {} accepted, {} refused",
                 HumanCount(self.accepted),
                 HumanCount(self.refused)
             )?;
+            if self.unanswered > 0 {
+                write!(f, ", {} without an answer", HumanCount(self.unanswered))?;
+            }
         }
         if self.silent > 0 {
             let behind = if self.sessions > 0 { "; " } else { "" };
@@ -233,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn tls_counts_if_it_was_answered_or_never_told_unfinished() {
+    fn tls_that_did_not_finish_is_counted_on_its_own() {
         let time = Default::default();
         let unfinished = TlsEvent::Unfinished {
             time,
@@ -245,9 +331,10 @@ mod tests {
             message: Handshake::ServerHello(ServerHello::default()),
         };
         let answered = totals(&[hello, unfinished.clone()]);
-        assert!(answered.contains("1 with TLS, 0 without"));
-        assert!(totals(&[unfinished]).contains("0 with TLS, 1 without"));
+        for totals in [answered, totals(&[unfinished])] {
+            assert!(totals.contains("0 with TLS, 0 without, 1 whose TLS did not finish"));
+        }
         let in_mid_stream = totals(&[]);
-        assert!(in_mid_stream.contains("1 with TLS, 0 without"));
+        assert!(in_mid_stream.contains("1 with TLS, 0 without;"));
     }
 }

@@ -5,7 +5,7 @@ use std::io::Write;
 use super::clock::{Clock, TimeStyle};
 use super::escape::escaped;
 use super::palette::Palette;
-use super::session::{MailTotals, Session};
+use super::session::{MailTotals, Session, Verdict};
 use super::words::endpoint;
 use crate::event::{Closing, Connection, Direction, Event, Kind, Sink, SinkError};
 use crate::slots::Slots;
@@ -50,12 +50,12 @@ const COLUMNS: [Column; 12] = [
     column("EHLO", 8, 28, 9),
     column("AUTH", 8, 26, 8),
     column("TLS", 8, 44, 4),
-    column("FROM", 8, 32, 5),
-    column("TO", 8, 36, 6),
+    column("FROM", 8, 32, 6),
+    column("TO", 8, 36, 5),
     column("SIZE", 6, 8, 7),
-    column("REPLY", 8, 60, 3),
+    column("REPLY", 18, 60, 3),
     column("SECONDS", 7, 9, 10),
-    column("END", 6, 15, 11),
+    column("END", 15, 15, 11),
 ];
 
 /// The place of the server's.
@@ -63,6 +63,9 @@ const SERVER: usize = 2;
 
 /// A time with its date.
 const ISO_LEN: usize = "2026-11-21T07:03:23.204589Z".len();
+
+/// The place of what was replied, which says most.
+const REPLY: usize = 9;
 
 /// Between columns.
 const SPACE: usize = 2;
@@ -153,6 +156,13 @@ impl<W: Write> Summary<W> {
         } else {
             "-".to_owned()
         };
+        let mut recipients = more(&session.recipient, session.recipients);
+        if session.recipients > 1 && session.recipients_refused > 0 {
+            recipients += &format!(" ({} refused)", session.recipients_refused);
+        }
+        let end = Session::end(closing);
+        let end_is_shown = self.widths.last().is_some_and(|width| *width > 0);
+        let instead = Some(end.as_str()).filter(|_| !end_is_shown);
         let cells = [
             time,
             if wide {
@@ -165,23 +175,20 @@ impl<W: Write> Summary<W> {
             text(auth.as_deref()),
             tls(session),
             more(&session.mail_from, session.mails),
-            more(&session.recipient, session.recipients),
+            recipients,
             size,
-            text(session.reply.as_deref()),
+            text(session.reply.as_deref().or(instead)),
             format!(
                 "{:.3}",
                 closing.last_time.since(connection.first_time).as_secs_f64()
             ),
-            Session::end(closing).to_owned(),
+            end.clone(),
         ];
-        let kind = match session.reply.as_deref().and_then(|reply| reply.bytes().next()) {
-            Some(b'4') => Kind::TransientReply,
-            Some(b'5' | b'-' | b'N' | b'B') => Kind::PermanentReply,
-            _ => Kind::Plain,
-        };
-        let start = match kind {
-            Kind::Plain => Vec::new(),
-            kind => self.options.palette.text(Direction::ToClient, kind).to_vec(),
+        let palette = &self.options.palette;
+        let start = match session.verdict() {
+            Verdict::Fine => Vec::new(),
+            Verdict::Trouble => palette.text(Direction::ToClient, Kind::TransientReply).to_vec(),
+            Verdict::Failed => palette.text(Direction::ToClient, Kind::PermanentReply).to_vec(),
         };
         self.cells(&start, &cells);
     }
@@ -293,11 +300,15 @@ fn widths(width: usize) -> [usize; COLUMNS.len()] {
             *place = 0;
         }
     }
-    // Those that want most get most of what is left.
+    // The reply gets half of what is left; of the rest those get most that want most.
+    let left = (width + SPACE).saturating_sub(total(&widths));
+    if let (Some(place @ 1..), Some(column)) = (widths.get_mut(REPLY), COLUMNS.get(REPLY)) {
+        *place += (left / 2).min(column.most - column.least);
+    }
     let wants: Vec<usize> = widths
         .iter()
         .zip(&COLUMNS)
-        .map(|(width, column)| if *width > 0 { column.most - column.least } else { 0 })
+        .map(|(width, column)| if *width > 0 { column.most - width } else { 0 })
         .collect();
     let wanted = wants.iter().sum::<usize>();
     let left = (width + SPACE).saturating_sub(total(&widths)).min(wanted);

@@ -39,6 +39,16 @@ pub struct Totals {
     pub under_way: bool,
 }
 
+impl Totals {
+    /// Whether there is nothing in them that one has to know: all that the filter let through was read and shown.
+    pub fn are_ordinary(&self) -> bool {
+        self.matched != Some(0)
+            && self.flow.evicted + self.flow.half_open_evicted + self.not_written == 0
+            && self.cut.is_none_or(|(streams, _)| streams == 0)
+            && self.unread.iter().all(|(reason, _)| reason.is_ordinary())
+    }
+}
+
 /// `1 gap`, `2 gaps`.
 fn count(number: u64, what: &str) -> String {
     let s = if number == 1 { "" } else { "s" };
@@ -116,6 +126,12 @@ impl fmt::Display for Totals {
                     .then(|| format!("{} out of order", count(flow.out_of_order, "segment"))),
                 (flow.duplicate_captures > 0)
                     .then(|| format!("{} captured twice", count(flow.duplicate_captures, "packet"))),
+                (flow.one_sided > 0).then(|| {
+                    format!(
+                        "only one direction of {} seen",
+                        count(flow.one_sided, "connection")
+                    )
+                }),
                 (flow.outside_bytes > 0).then(|| format!("{} outside any stream", bytes(flow.outside_bytes))),
                 (flow.late_segments > 0).then(|| {
                     format!(
@@ -172,5 +188,46 @@ impl fmt::Display for Totals {
             line("", format!("{} in {}", count(*files, "file"), folder.display()))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_shown_is_out_of_the_ordinary() {
+        let ordinary = Totals {
+            packets: 3,
+            matched: Some(2),
+            cut: Some((0, 10)),
+            ..Totals::default()
+        };
+        assert!(ordinary.are_ordinary());
+        let evicted = FlowStats {
+            evicted: 1,
+            ..FlowStats::default()
+        };
+        let others = [
+            Totals {
+                matched: Some(0),
+                ..ordinary.clone()
+            },
+            Totals {
+                cut: Some((1, 10)),
+                ..ordinary.clone()
+            },
+            Totals {
+                not_written: 1,
+                ..ordinary.clone()
+            },
+            Totals {
+                flow: evicted,
+                ..ordinary
+            },
+        ];
+        for totals in others {
+            assert!(!totals.are_ordinary(), "{totals}");
+        }
     }
 }

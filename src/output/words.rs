@@ -6,8 +6,9 @@ mod mail;
 mod tls;
 
 use super::digits::push_endpoint;
+use super::facts::{end_name, sender_name};
 use crate::decode::Endpoint;
-use crate::event::{ClientKnown, Connection, Direction, TcpNote};
+use crate::event::{ClientKnown, CloseReason, Closing, Connection, Direction, TcpNote, Totals};
 use crate::time::Timestamp;
 
 pub use mail::{mail, warning, warning_name};
@@ -62,6 +63,45 @@ pub fn opened(client_known: ClientKnown) -> &'static str {
             "connection, its beginning not seen; who is the client is guessed from the ports"
         }
     }
+}
+
+/// How a connection ended.
+pub fn end(closing: &Closing) -> String {
+    match closing.first_fin {
+        Some(direction) if closing.reason == CloseReason::Fin => format!("fin by {}", sender_name(direction)),
+        _ => end_name(closing.reason).to_owned(),
+    }
+}
+
+/// What to say of a connection in which nothing was said.
+pub fn silent(connection: &Connection, closing: &Closing) -> String {
+    let seconds = closing.last_time.since(connection.first_time).as_secs_f64();
+    match closing.first_fin {
+        Some(direction) => format!(
+            "closed by the {} after {seconds:.1} s, no data",
+            sender_name(direction)
+        ),
+        None => format!("no data in {seconds:.1} s"),
+    }
+}
+
+/// So many segments came again before what they bring is said to be lost.
+const SENT_AGAIN: u64 = 2;
+
+/// What to say of a direction whose last bytes came again and were never acknowledged.
+pub fn unacknowledged(totals: &Totals) -> Option<String> {
+    let Totals {
+        unacknowledged: len,
+        retransmissions,
+        ..
+    } = *totals;
+    let begin = (totals.bytes + totals.gap_bytes).saturating_sub(len);
+    (len > 0 && retransmissions >= SENT_AGAIN).then(|| {
+        format!(
+            "{len} bytes from byte {begin} on were never acknowledged, with {retransmissions} retransmissions: lost on the \
+             way, or too large for it (path MTU)"
+        )
+    })
 }
 
 /// What TCP does.

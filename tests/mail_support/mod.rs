@@ -353,6 +353,7 @@ pub fn play(connection: &Connection, runs: &[Run], mut cut: impl FnMut() -> usiz
         reason: CloseReason::Timeout,
         last_time: last,
         handshake: true,
+        first_fin: None,
         totals: Default::default(),
     };
     watchers

@@ -83,6 +83,12 @@ impl Stream {
         self.ended
     }
 
+    /// Bytes at its end that the other side, where it was seen, never acknowledged.
+    pub(super) fn unacknowledged(&self, other: &Self) -> u64 {
+        let told = self.acked.or(self.start).filter(|_| other.seen());
+        told.map_or(0, |told| self.next.saturating_sub(told))
+    }
+
     /// A first sequence number: offsets count from it.
     fn base(&mut self, first: u32) {
         if self.base.is_none() {

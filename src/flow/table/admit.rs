@@ -203,6 +203,7 @@ impl FlowTable {
             identity: entry.identity(slot, known, speaker),
             streams: Default::default(),
             deadline: None,
+            first_fin: None,
             reset: None,
             handshake: false,
             cost: Active::COST,

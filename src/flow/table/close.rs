@@ -4,7 +4,7 @@ use super::FlowTable;
 use crate::event::{CloseReason, Closing, Emit, Event, SinkError};
 use crate::flow::entry::{Active, Entry, Phase, Sides, State};
 use crate::flow::out::Out;
-use crate::flow::stream;
+use crate::flow::stream::{self, Stream};
 
 impl FlowTable {
     /// Tells the end of a connection; what stays is a tombstone, where late segments may be expected.
@@ -26,6 +26,7 @@ impl FlowTable {
             reason,
             last_time: entry.last_time,
             handshake: false,
+            first_fin: None,
             totals: Default::default(),
         };
         let identity = match phase {
@@ -35,6 +36,7 @@ impl FlowTable {
                 let Active {
                     identity,
                     streams,
+                    first_fin,
                     handshake,
                     cost,
                     ..
@@ -62,12 +64,17 @@ impl FlowTable {
                     // All that was missing were bytes before a FIN.
                     closing.reason = CloseReason::Fin;
                 }
+                closing.first_fin = first_fin.map(|side| identity.direction(side));
                 let [zero, one] = streams;
+                zero.totals.unacknowledged = zero.unacknowledged(one);
+                one.totals.unacknowledged = one.unacknowledged(zero);
                 closing.totals = if identity.client_side == 0 {
                     [zero.totals, one.totals]
                 } else {
                     [one.totals, zero.totals]
                 };
+                let says = |stream: &Stream| stream.totals.bytes > 0;
+                self.stats.one_sided += u64::from(says(zero) && !one.seen() || says(one) && !zero.seen());
                 closing.handshake = *handshake;
                 identity
             }

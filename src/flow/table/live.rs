@@ -33,6 +33,7 @@ impl FlowTable {
         let Some(Active {
             identity,
             streams,
+            first_fin,
             reset,
             handshake,
             ..
@@ -85,6 +86,9 @@ impl FlowTable {
             segment
         };
         own.segment(what, &arrival.fingerprint, &self.options, &mut out)?;
+        if own.totals.fin && !other.totals.fin {
+            *first_fin = Some(side);
+        }
         if own.totals.syn && other.totals.syn && flags.has(Flags::ACK) && side == out.identity.client_side {
             let first = client_isn.map(|isn| isn.wrapping_add(1));
             *handshake |= first.is_some_and(|first| segment.ack.wrapping_sub(first) < 1 << 31);

@@ -222,7 +222,13 @@ impl<W: WriteSheets> Sink for Console<W> {
                 how,
             } => {
                 page.finish_run(&mut state);
-                page.finish_line(&mut state, *direction);
+                // A reset ends both.
+                for ended in Direction::BOTH {
+                    if ended == *direction || *how != EndHow::Fin {
+                        page.finish_line(&mut state, ended);
+                        page.tell_folded(&mut state, ended);
+                    }
+                }
                 let text = match how {
                     EndHow::Fin => None,
                     EndHow::Reset if state.shown => Some("connection reset"),
@@ -237,7 +243,7 @@ impl<W: WriteSheets> Sink for Console<W> {
             Event::Mail(event) => page.mail(connection, &mut state, event),
             Event::Tls(event) => page.tls(connection, &mut state, event),
             Event::Closed(closing) => {
-                page.closed(&mut state, closing);
+                page.closed(connection, &mut state, closing);
                 return if self.buffer.len() >= WRITE_AT {
                     self.write_out()
                 } else {

@@ -95,6 +95,10 @@ impl Page<'_> {
     fn lines(&mut self, state: &mut State, direction: Direction, time: Timestamp, kind: Kind, bytes: &[u8]) {
         self.finish_line(state, direction.reverse());
         self.tell_folded(state, direction.reverse());
+        if kind != Kind::Body && state.line(direction).kind == Kind::Body {
+            // A chunk of a message (BDAT) may end within a line; the command behind it is no part of that.
+            self.cut_line(state, direction);
+        }
         let mut rest = bytes;
         if !state.line(direction).bytes.is_empty()
             && let Some(end) = memchr(b'\n', rest)
@@ -185,6 +189,18 @@ impl Page<'_> {
         }
     }
 
+    /// Shows what there is of a line that does not go on.
+    pub(super) fn cut_line(&mut self, state: &mut State, direction: Direction) {
+        let line = state.line_mut(direction);
+        let (bytes, time, kind) = (std::mem::take(&mut line.bytes), line.time, line.kind);
+        if !bytes.is_empty() {
+            self.line(state, direction, time, kind, &bytes, true);
+        }
+        for words in std::mem::take(&mut state.line_mut(direction).behind) {
+            self.words(state, &words);
+        }
+    }
+
     /// A whole line with its end, or a part of one without.
     pub(super) fn line(
         &mut self,
@@ -227,7 +243,7 @@ impl Page<'_> {
     }
 
     /// Says how much was left out so far.
-    fn tell_folded(&mut self, state: &mut State, direction: Direction) {
+    pub(super) fn tell_folded(&mut self, state: &mut State, direction: Direction) {
         if let Some((lines, bytes, time)) = state.line_mut(direction).folded.take() {
             let ellipsis = if self.options.unicode { "…" } else { "..." };
             let s = if lines == 1 { "" } else { "s" };

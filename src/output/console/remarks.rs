@@ -5,7 +5,6 @@ use super::state::{Run, State};
 use super::{Show, TlsStyle};
 use crate::event::{CloseReason, Closing, Connection, Direction, GapReason};
 use crate::mail::MailEvent;
-use crate::output::facts::end_name;
 use crate::output::words::{self, Weight, Words};
 use crate::time::Timestamp;
 use crate::tls::TlsEvent;
@@ -181,34 +180,27 @@ impl Page<'_> {
     }
 
     /// The end of a connection.
-    pub(super) fn closed(&mut self, state: &mut State, closing: &Closing) {
+    pub(super) fn closed(&mut self, connection: &Connection, state: &mut State, closing: &Closing) {
         self.finish_run(state);
         for direction in Direction::BOTH {
             // A CR whose LF never came.
-            let line = state.line_mut(direction);
-            let (bytes, time, kind) = (std::mem::take(&mut line.bytes), line.time, line.kind);
-            if !bytes.is_empty() {
-                self.line(state, direction, time, kind, &bytes, true);
-            }
-            for words in std::mem::take(&mut state.line_mut(direction).behind) {
-                self.words(state, &words);
-            }
+            self.cut_line(state, direction);
             self.unfold(state, direction);
+        }
+        for direction in Direction::BOTH {
+            if let Some(text) = words::unacknowledged(direction.of(&closing.totals)) {
+                self.remark(state, direction, closing.last_time, &text);
+            }
         }
         let [client, server] = &closing.totals;
         let text = match closing.reason {
-            CloseReason::Reset(_) if !state.shown => "connection reset, no data",
-            _ if !state.shown && client.syn && server.packets == 0 => "no answer to the SYN",
-            reason if self.options.verbose => {
-                return self.remark(
-                    state,
-                    Direction::ToServer,
-                    closing.last_time,
-                    &format!("closed: {}", end_name(reason)),
-                );
-            }
+            CloseReason::Reset(_) if !state.shown => "connection reset, no data".to_owned(),
+            _ if !state.shown && client.syn && server.packets == 0 => "no answer to the SYN".to_owned(),
+            _ if !state.shown && client.syn => words::silent(connection, closing),
+            _ if self.options.verbose => format!("closed: {}", words::end(closing)),
             _ => return,
         };
-        self.remark(state, Direction::ToServer, closing.last_time, text);
+        let direction = closing.first_fin.unwrap_or(Direction::ToServer);
+        self.remark(state, direction, closing.last_time, &text);
     }
 }

@@ -1,5 +1,7 @@
 //! What to say of mail.
 
+use std::time::Duration;
+
 use super::{Weight, Words, who};
 use crate::event::{ClientKnown, Connection, Direction};
 use crate::mail::{Auth, Doubt, ImplicitMismatch, MailEvent, MailWarning, Reply, Starttls, StarttlsOutcome};
@@ -48,11 +50,30 @@ pub fn mail(connection: &Connection, event: &MailEvent) -> Option<Words> {
             time: Some(*time),
             text: "compressed from here on, shown as it is".to_owned(),
         }),
-        MailEvent::Protocol { .. }
-        | MailEvent::Command(_)
-        | MailEvent::Reply(_)
-        | MailEvent::Transaction(_) => None,
+        MailEvent::Reply(reply) => greeting_delay(connection, reply).map(|delay| Words {
+            weight: Weight::Remark,
+            direction: Direction::ToClient,
+            time: Some(reply.time),
+            text: format!("the greeting came {:.1} s after the SYN", delay.as_secs_f64()),
+        }),
+        MailEvent::Transaction(mail) if mail.is_unanswered() => Some(Words {
+            weight: Weight::Remark,
+            direction: Direction::ToClient,
+            time: None,
+            text: "no answer to the message was seen".to_owned(),
+        }),
+        MailEvent::Protocol { .. } | MailEvent::Command(_) | MailEvent::Transaction(_) => None,
     }
+}
+
+/// Greetings later than this are worth a word: the name of the client may take a second to look up.
+const SOON: Duration = Duration::from_secs(2);
+
+/// How long after the connection's beginning the greeting came, if that was long.
+fn greeting_delay(connection: &Connection, reply: &Reply) -> Option<Duration> {
+    let is_greeting = reply.offset == 0 && reply.answers.is_none();
+    let delay = reply.time.since(connection.first_time);
+    (is_greeting && connection.client_known == ClientKnown::Syn && delay >= SOON).then_some(delay)
 }
 
 fn why(connection: &Connection, doubt: Doubt) -> &'static str {

@@ -1,0 +1,231 @@
+//! What a mail administrator asks first where the servers do not say it: who hung up, was there an answer, did it get
+//! through.
+
+mod common;
+
+use std::path::PathBuf;
+
+use common::files::{Frame, PcapStyle, pcap};
+use common::packets::{ACK, FIN, RST, Talk};
+use common::{console, flowdump, run};
+
+/// These talks as a capture.
+fn saved(talks: &[&Talk]) -> (tempfile::TempDir, PathBuf) {
+    let frames: Vec<_> = talks
+        .iter()
+        .flat_map(|talk| &talk.segments)
+        .map(|segment| Frame::new(segment.time, segment.frame()))
+        .collect();
+    let style = PcapStyle {
+        big_endian: false,
+        nanoseconds: false,
+    };
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("talk.pcap");
+    std::fs::write(&path, pcap(&frames, style)).unwrap();
+    (place, path)
+}
+
+/// What the console shows of a talk, without times and addresses.
+fn shown(talk: &Talk) -> Vec<String> {
+    let (_place, path) = saved(&[talk]);
+    let text = console(&path);
+    let lines = text.lines().map(|line| line.split_once("  ").unwrap().1);
+    lines.map(str::to_owned).collect()
+}
+
+/// The table's rows, by column: the last columns are the reply, seconds, and the end.
+fn summary(talk: &Talk) -> (String, String) {
+    let (_place, path) = saved(&[talk]);
+    let ran = run(flowdump().args(["--summary", "--color", "never", "-r"]).arg(path)).ok();
+    (ran.text().lines().last().unwrap().to_owned(), ran.stderr)
+}
+
+/// A session up to the message, of which the first part is sent.
+fn message_under_way() -> Talk {
+    let mut talk = Talk::default();
+    talk.handshake()
+        .server(b"220 mx ESMTP\r\n")
+        .client(b"EHLO c\r\n")
+        .server(b"250 mx\r\n")
+        .client(b"MAIL FROM:<a@c.test>\r\n")
+        .server(b"250 ok\r\n")
+        .client(b"RCPT TO:<b@mx.test>\r\n")
+        .server(b"250 ok\r\n")
+        .client(b"DATA\r\n")
+        .server(b"354 go\r\n")
+        .client(b"Subject: x\r\n\r\nhello\r\n.\r\n");
+    talk
+}
+
+#[test]
+fn nothing_was_said_and_somebody_hung_up() {
+    let mut silent_server = Talk::default();
+    silent_server.handshake().pause(6.0).close();
+    assert_eq!(
+        shown(&silent_server),
+        ["[closed by the client after 6.0 s, no data]"]
+    );
+    let (row, _) = summary(&silent_server);
+    assert!(row.ends_with("fin by client"), "{row}");
+    let mut turned_away = Talk::default();
+    turned_away
+        .handshake()
+        .send(1, FIN | ACK, b"")
+        .send(0, FIN | ACK, b"")
+        .send(1, ACK, b"");
+    assert_eq!(
+        shown(&turned_away),
+        ["[closed by the server after 0.0 s, no data]"]
+    );
+    let mut open = Talk::default();
+    open.handshake().pause(2.0).server_acks();
+    assert_eq!(shown(&open), ["[no data in 2.0 s]"]);
+    // Only its end was captured: nobody can say what was said before.
+    let mut end_of_it = Talk::default();
+    end_of_it.close();
+    assert_eq!(shown(&end_of_it), [""; 0]);
+}
+
+#[test]
+fn the_greeting_was_late() {
+    for (seconds, said) in [(1.0, 0), (4.0, 1)] {
+        let mut talk = Talk::default();
+        talk.handshake()
+            .pause(seconds)
+            .server(b"220 mx ESMTP\r\n")
+            .close();
+        let lines = shown(&talk);
+        let late = lines
+            .iter()
+            .filter(|line| *line == "[the greeting came 4.0 s after the SYN]");
+        assert_eq!(late.count(), said, "{lines:?}");
+    }
+}
+
+#[test]
+fn a_message_had_no_answer_before_the_client_gave_up() {
+    let mut answered = message_under_way();
+    let mut talk = answered.clone();
+    talk.server_acks().pause(4.0).close();
+    assert_eq!(
+        shown(&talk).last().unwrap(),
+        "[no answer to the message was seen]"
+    );
+    let (row, totals) = summary(&talk);
+    assert!(row.contains("no answer seen"), "{row}");
+    assert!(row.ends_with("fin by client"), "{row}");
+    assert!(
+        totals.contains("mails: 0 accepted, 0 refused, 1 without an answer"),
+        "{totals}"
+    );
+    answered.server(b"250 queued\r\n").close();
+    let (row, totals) = summary(&answered);
+    assert!(row.contains("250 queued"), "{row}");
+    assert!(totals.contains("mails: 1 accepted, 0 refused\n"), "{totals}");
+}
+
+#[test]
+fn what_was_sent_again_and_never_acknowledged_did_not_get_through() {
+    let mut talk = message_under_way();
+    let large = talk.last().clone();
+    for seconds in 1..4 {
+        talk.segments
+            .push(large.later(std::time::Duration::from_secs(seconds)));
+    }
+    let lines = shown(&talk);
+    assert_eq!(
+        lines.last().unwrap(),
+        "[24 bytes from byte 57 on were never acknowledged, with 3 retransmissions: lost on the way, or too large for it \
+         (path MTU)]"
+    );
+    talk.pause(5.0).server_acks();
+    assert!(!shown(&talk).iter().any(|line| line.contains("acknowledged")));
+}
+
+#[test]
+fn a_reset_comes_behind_all_that_was_said() {
+    let mut talk = Talk::default();
+    talk.handshake()
+        .server(b"220 mx ESMTP\r\n")
+        .client(b"MAIL FRO")
+        .send(1, RST | ACK, b"");
+    assert_eq!(
+        shown(&talk),
+        ["220 mx ESMTP", "MAIL FRO [unfinished]", "[connection reset]",]
+    );
+}
+
+#[test]
+fn a_command_behind_a_chunk_that_ends_within_a_line_has_its_own() {
+    let mut talk = Talk::default();
+    talk.handshake()
+        .server(b"220 mx ESMTP\r\n")
+        .client(b"EHLO c\r\n")
+        .server(b"250-mx\r\n250-PIPELINING\r\n250 CHUNKING\r\n")
+        .client(b"MAIL FROM:<a@c.test>\r\n")
+        .server(b"250 ok\r\n")
+        .client(b"RCPT TO:<b@mx.test>\r\n")
+        .server(b"250 ok\r\n")
+        .client(b"BDAT 17\r\nSubject: x\r\n\r\nhelBDAT 5 LAST\r\nlo\r\nyQUIT\r\n")
+        .server(b"250 ok\r\n250 queued\r\n221 bye\r\n")
+        .close();
+    let lines = shown(&talk);
+    let begin = lines.iter().position(|line| line == "BDAT 17").unwrap();
+    assert_eq!(
+        lines[begin..][..8],
+        [
+            "BDAT 17",
+            "Subject: x",
+            "",
+            "hel [unfinished]",
+            "BDAT 5 LAST",
+            "lo",
+            "y [unfinished]",
+            "QUIT",
+        ]
+    );
+}
+
+#[test]
+fn a_mail_of_which_a_recipient_was_refused_is_not_all_well() {
+    let mut talk = Talk::default();
+    talk.handshake()
+        .server(b"220 mx ESMTP\r\n")
+        .client(b"HELO c\r\n")
+        .server(b"250 mx\r\n")
+        .client(b"MAIL FROM:<a@c.test>\r\n")
+        .server(b"250 ok\r\n")
+        .client(b"RCPT TO:<b@mx.test>\r\n")
+        .server(b"250 ok\r\n")
+        .client(b"RCPT TO:<nobody@mx.test>\r\n")
+        .server(b"550 no such user\r\n")
+        .client(b"DATA\r\n")
+        .server(b"354 go\r\n")
+        .client(b"hello\r\n.\r\n")
+        .server(b"250 queued\r\n")
+        .close();
+    let (_place, path) = saved(&[&talk]);
+    let ran = run(flowdump()
+        .args(["--summary", "--color", "always", "-r"])
+        .arg(path))
+    .ok();
+    let text = ran.text();
+    let row = text.lines().last().unwrap();
+    assert!(row.contains("b@mx.test +1 (1 refused)"), "{row}");
+    assert!(row.starts_with("\x1b["), "{row}");
+}
+
+#[test]
+fn only_one_direction_was_captured() {
+    let mut talk = message_under_way();
+    let client = talk.client;
+    talk.segments.retain(|segment| segment.source == client);
+    let (_, totals) = summary(&talk);
+    assert!(
+        totals.contains("only one direction of 1 connection seen"),
+        "{totals}"
+    );
+    let (_, totals) = summary(&message_under_way());
+    assert!(!totals.contains("only one direction"), "{totals}");
+}
