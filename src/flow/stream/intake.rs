@@ -3,7 +3,7 @@
 use super::{Fingerprint, FlowOptions, ORIGIN, Out, PLAUSIBLE, Stream};
 use crate::decode::{Flags, Segment};
 use crate::event::{SinkError, TcpNote};
-use crate::flow::held::Inserted;
+use crate::flow::held::{Came, Inserted};
 
 /// Pieces that the start of a stream without SYN waits for at the most.
 const START_PIECES: usize = 16;
@@ -195,17 +195,17 @@ impl Stream {
         options: &FlowOptions,
         out: &mut Out<'_, '_>,
     ) -> Result<(), SinkError> {
+        let came = Came {
+            time: segment.time,
+            arrival: out.arrival,
+        };
         let Inserted {
             new: _,
             same,
             conflict,
-        } = self.held.insert(
-            chunk.offset,
-            chunk.bytes,
-            chunk.cut,
-            segment.time,
-            &options.lasting,
-        );
+        } = self
+            .held
+            .insert(chunk.offset, chunk.bytes, chunk.cut, came, &options.lasting);
         self.waiting.get_or_insert(out.now);
         let offset = chunk.offset - self.start.unwrap_or(chunk.offset);
         if same > 0 {

@@ -99,6 +99,7 @@ impl FlowTable {
             side: 0,
             time,
             now: due,
+            arrival: self.stats.segments,
             emit,
             opened: &mut self.stats.opened,
         };

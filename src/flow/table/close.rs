@@ -46,6 +46,7 @@ impl FlowTable {
                     side: 0,
                     time,
                     now,
+                    arrival: self.stats.segments,
                     emit,
                     opened: &mut self.stats.opened,
                 };
@@ -87,6 +88,7 @@ impl FlowTable {
             side: 0,
             time,
             now,
+            arrival: self.stats.segments,
             emit,
             opened: &mut self.stats.opened,
         };

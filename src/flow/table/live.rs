@@ -46,6 +46,7 @@ impl FlowTable {
             side,
             time: segment.time,
             now: arrival.now,
+            arrival: self.stats.segments,
             emit,
             opened: &mut self.stats.opened,
         };
@@ -163,6 +164,7 @@ impl FlowTable {
                     side: arrival.side,
                     time: arrival.segment.time,
                     now: arrival.now,
+                    arrival: self.stats.segments,
                     emit,
                     opened: &mut self.stats.opened,
                 }
