@@ -86,6 +86,17 @@ fn a_syn_behind_the_data_settles_where_the_stream_begins_and_who_began() {
 }
 
 #[test]
+fn data_that_overtook_its_syn_waits_no_longer_than_for_it() {
+    let mut talk = Talk::default();
+    talk.send(0, SYN, b"").client(b"data");
+    let mut spine = Spine::default();
+    for segment in [&talk.segments[1], &talk.segments[0]] {
+        spine.segment(&segment.segment());
+    }
+    assert_eq!(spine.so_far()[0].to_server().text(), "data");
+}
+
+#[test]
 fn data_from_before_a_late_syn_is_outside_and_blocks_nothing() {
     let mut talk = Talk::default();
     talk.client(b"of another time")

@@ -60,6 +60,8 @@ impl Stream {
             }
             self.window_scale = segment.window_scale.unwrap_or(0).min(14);
             self.begin(segment.seq, Some(out))?;
+            // What overtook it waits for nothing any more.
+            self.drain(options, out)?;
         }
         let first = segment.seq.wrapping_add(u32::from(syn));
         self.base(first);
