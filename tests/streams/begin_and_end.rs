@@ -97,6 +97,19 @@ fn data_that_overtook_its_syn_waits_no_longer_than_for_it() {
 }
 
 #[test]
+fn in_mid_stream_an_answer_to_some_of_what_waits_settles_where_that_begins() {
+    let mut talk = Talk::default();
+    talk.client(b"NOOP\r\n");
+    let first = talk.seq[0];
+    talk.client(b"QUIT\r\n").server(b"250 Ok\r\n").last().ack = first;
+    let mut spine = Spine::default();
+    for segment in &talk.segments {
+        spine.segment(&segment.segment());
+    }
+    assert_eq!(spine.so_far()[0].to_server().text(), "NOOP\r\nQUIT\r\n");
+}
+
+#[test]
 fn data_from_before_a_late_syn_is_outside_and_blocks_nothing() {
     let mut talk = Talk::default();
     talk.client(b"of another time")
