@@ -110,6 +110,18 @@ fn in_mid_stream_an_answer_to_some_of_what_waits_settles_where_that_begins() {
 }
 
 #[test]
+fn what_a_side_says_after_both_have_reset_is_counted() {
+    let mut talk = Talk::default();
+    talk.send(0, SYN, b"")
+        .send(0, RST | ACK, b"")
+        .send(1, RST | ACK, b"");
+    talk.server(b"and yet");
+    let replay = play(&talk.segments);
+    assert_eq!(replay.only().to_client().end, Some(EndHow::Refused));
+    assert_eq!(replay.only().closed().totals[1].outside_bytes, 7);
+}
+
+#[test]
 fn data_from_before_a_late_syn_is_outside_and_blocks_nothing() {
     let mut talk = Talk::default();
     talk.client(b"of another time")

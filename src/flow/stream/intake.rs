@@ -173,6 +173,9 @@ impl Stream {
         if chunk.len() == 0 {
             return Ok(());
         }
+        if self.ended {
+            return self.outside(chunk.len(), out);
+        }
         self.highest = self.highest.max(chunk.end());
         if self.held.is_empty() && self.acked == Some(chunk.offset) {
             self.settle(chunk.offset);
