@@ -17,7 +17,14 @@ pub(super) struct Piece {
     pub(super) bytes: PlaceOrCopy,
     /// Bytes on the wire behind `bytes` that were not captured.
     pub(super) cut: u32,
+    pub(super) came: Came,
+}
+
+/// When a piece came, and with which packet of the run: times may be equal, or go back.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Came {
     pub(super) time: Timestamp,
+    pub(super) arrival: u64,
 }
 
 impl Piece {
@@ -62,16 +69,17 @@ impl Held {
     /// The same, and when it came.
     pub(super) fn first_with_time(&self) -> Option<(u64, Timestamp)> {
         let first = self.pieces.first_key_value();
-        first.map(|(offset, piece)| (*offset, piece.time))
+        first.map(|(offset, piece)| (*offset, piece.came.time))
     }
 
-    /// For each piece, the last one first, the earliest time from it on.
-    pub(super) fn ages(&self) -> Vec<Timestamp> {
-        let mut earliest = None;
+    /// For each piece, the last one first, the earliest packet from it on.
+    pub(super) fn ages(&self) -> Vec<u64> {
+        let mut earliest = u64::MAX;
         let pieces = self.pieces.values().rev();
         pieces
             .map(|piece| {
-                *earliest.insert(earliest.map_or(piece.time, |time: Timestamp| time.min(piece.time)))
+                earliest = earliest.min(piece.came.arrival);
+                earliest
             })
             .collect()
     }
@@ -134,7 +142,7 @@ impl Held {
         offset: u64,
         bytes: &[u8],
         cut: u32,
-        time: Timestamp,
+        came: Came,
         lasting: &Lasting,
     ) -> Inserted {
         let mut result = Inserted::default();
@@ -144,7 +152,7 @@ impl Held {
         let last = self.pieces.last_key_value();
         if last.is_none_or(|(start, piece)| start + piece.len() <= offset) && offset < end {
             // Behind a hole, all the rest mostly comes in order.
-            self.fill(offset, end, offset, bytes, time, lasting);
+            self.fill(offset, end, offset, bytes, came, lasting);
             result.new = end - offset;
             return result;
         }
@@ -171,7 +179,7 @@ impl Held {
                         .range(at..)
                         .next()
                         .map_or(end, |(start, _)| end.min(*start));
-                    self.fill(at, upto, offset, bytes, time, lasting);
+                    self.fill(at, upto, offset, bytes, came, lasting);
                     result.new += upto - at;
                     at = upto;
                 }
@@ -187,7 +195,7 @@ impl Held {
     }
 
     /// Holds the part of `bytes` (which begin at `offset`) that covers the free range `at..upto`.
-    fn fill(&mut self, at: u64, upto: u64, offset: u64, bytes: &[u8], time: Timestamp, lasting: &Lasting) {
+    fn fill(&mut self, at: u64, upto: u64, offset: u64, bytes: &[u8], came: Came, lasting: &Lasting) {
         let from = usize::try_from(at - offset)
             .unwrap_or(usize::MAX)
             .min(bytes.len());
@@ -202,7 +210,7 @@ impl Held {
             Piece {
                 bytes: lasting.keep(part),
                 cut,
-                time,
+                came,
             },
         );
     }
@@ -224,7 +232,7 @@ mod tests {
     use super::*;
 
     fn insert(held: &mut Held, offset: u64, bytes: &[u8]) -> Inserted {
-        held.insert(offset, bytes, 0, Timestamp::default(), &Lasting::default())
+        held.insert(offset, bytes, 0, Came::default(), &Lasting::default())
     }
 
     #[test]
@@ -261,7 +269,7 @@ mod tests {
     #[test]
     fn what_the_snaplen_cut_keeps_its_place() {
         let mut held = Held::default();
-        let result = held.insert(100, b"abc", 7, Timestamp::default(), &Lasting::default());
+        let result = held.insert(100, b"abc", 7, Came::default(), &Lasting::default());
         assert_eq!(result.new, 10);
         assert_eq!(held.first_run(), Some((1, 110)));
         assert_eq!(

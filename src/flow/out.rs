@@ -31,6 +31,8 @@ pub(super) struct Out<'a, 'e> {
     pub(super) time: Timestamp,
     /// The table's time: what waiting is measured by.
     pub(super) now: Timestamp,
+    /// Packets come so far, the one at hand included.
+    pub(super) arrival: u64,
     pub(super) emit: &'a mut Emit<'e>,
     /// Counted here because whoever opens is deep in a stream.
     pub(super) opened: &'a mut u64,

@@ -54,12 +54,17 @@ impl Session {
             }),
             (None, number) => Handshake::Other(number.unwrap_or_default()),
         };
+        let by_server = matches!(message, Handshake::ServerHello(_));
         self.side_mut(record.direction).last = messages.first();
         tell(TlsEvent::Handshake {
             time: record.time,
             direction: record.direction,
             message,
         });
+        if by_server {
+            // SSL 2.0 has no types by which what follows could be understood.
+            self.give_up();
+        }
     }
 
     fn message(&mut self, message: Message<'_>, record: &Record, tell: Tell<'_>) {

@@ -75,7 +75,7 @@ pub fn looks_like_record(bytes: &[u8]) -> Verdict {
 
 /// Is this the start of a ClientHello, so that a connection is TLS from its first byte, on whatever port? A
 /// handshake record that begins with one, or one in SSL 2.0's format.
-/// `Unsure` while too few bytes are there (six, eleven for SSL 2.0) and all fit.
+/// `Unsure` while too few bytes are there (eleven, or six where the record holds no more) and all fit.
 pub fn looks_like_client_hello(bytes: &[u8]) -> Verdict {
     if bytes.first().is_some_and(|byte| byte & 0x80 != 0) {
         return looks_like_ssl2_client_hello(bytes);
@@ -87,9 +87,11 @@ pub fn looks_like_client_hello(bytes: &[u8]) -> Verdict {
     let message = fits(5, &|byte| byte == 1)
         && (!long
             || (fits(6, &|byte| byte == 0) && fits(9, &|byte| byte == 3) && fits(10, &|byte| byte <= 4)));
+    // Not before all of them are there: how the bytes were cut must not matter.
+    let looked_at = HEADER + if long { 6 } else { 1 };
     if !record || !message {
         Verdict::No
-    } else if bytes.len() < HEADER + 1 {
+    } else if bytes.len() < looked_at {
         Verdict::Unsure
     } else {
         Verdict::Yes
@@ -139,15 +141,21 @@ mod tests {
     const CLIENT_HELLO: &[u8] = &[22, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
 
     #[test]
-    fn a_client_hello_is_known_by_its_first_six_bytes() {
-        for len in 0..6 {
+    fn a_client_hello_is_known_by_its_first_eleven_bytes() {
+        for len in 0..11 {
             let bytes = CLIENT_HELLO.get(..len).unwrap();
             assert_eq!(looks_like_client_hello(bytes), Verdict::Unsure, "{len} bytes");
         }
-        for len in 6..=CLIENT_HELLO.len() {
-            let bytes = CLIENT_HELLO.get(..len).unwrap();
-            assert_eq!(looks_like_client_hello(bytes), Verdict::Yes, "{len} bytes");
-        }
+        assert_eq!(looks_like_client_hello(CLIENT_HELLO), Verdict::Yes);
+    }
+
+    #[test]
+    fn a_hello_is_not_known_before_the_bytes_that_may_contradict_it() {
+        let text_behind = [22, 3, 1, 0, 45, 1, 0, 0, b'+', b'O', b'K'];
+        assert_eq!(looks_like_client_hello(&text_behind[..8]), Verdict::Unsure);
+        assert_eq!(looks_like_client_hello(&text_behind), Verdict::No);
+        let short_record = [22, 3, 1, 0, 4, 1];
+        assert_eq!(looks_like_client_hello(&short_record), Verdict::Yes);
     }
 
     #[test]

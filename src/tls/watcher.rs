@@ -62,7 +62,8 @@ impl TlsWatcher {
         for direction in Direction::BOTH {
             self.end(direction, time, tell);
         }
-        if let Some(step) = step(&self.session) {
+        let ssl2 = self.records.iter().any(Records::speaks_ssl2);
+        if let Some(step) = step(&self.session).filter(|_| !ssl2) {
             tell(TlsEvent::Unfinished { time, step });
         }
         self.session.give_up();
@@ -73,12 +74,11 @@ impl TlsWatcher {
         self.session.side(direction).broken
     }
 
-    /// SSL 2.0 has no types by which its records could be understood: they are counted, no more.
+    /// Records of SSL 2.0 are counted, no more.
     fn follow_ssl2(&mut self) {
         for records in &mut self.records {
             records.speak_ssl2();
         }
-        self.session.give_up();
     }
 }
 

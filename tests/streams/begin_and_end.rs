@@ -86,6 +86,42 @@ fn a_syn_behind_the_data_settles_where_the_stream_begins_and_who_began() {
 }
 
 #[test]
+fn data_that_overtook_its_syn_waits_no_longer_than_for_it() {
+    let mut talk = Talk::default();
+    talk.send(0, SYN, b"").client(b"data");
+    let mut spine = Spine::default();
+    for segment in [&talk.segments[1], &talk.segments[0]] {
+        spine.segment(&segment.segment());
+    }
+    assert_eq!(spine.so_far()[0].to_server().text(), "data");
+}
+
+#[test]
+fn in_mid_stream_an_answer_to_some_of_what_waits_settles_where_that_begins() {
+    let mut talk = Talk::default();
+    talk.client(b"NOOP\r\n");
+    let first = talk.seq[0];
+    talk.client(b"QUIT\r\n").server(b"250 Ok\r\n").last().ack = first;
+    let mut spine = Spine::default();
+    for segment in &talk.segments {
+        spine.segment(&segment.segment());
+    }
+    assert_eq!(spine.so_far()[0].to_server().text(), "NOOP\r\nQUIT\r\n");
+}
+
+#[test]
+fn what_a_side_says_after_both_have_reset_is_counted() {
+    let mut talk = Talk::default();
+    talk.send(0, SYN, b"")
+        .send(0, RST | ACK, b"")
+        .send(1, RST | ACK, b"");
+    talk.server(b"and yet");
+    let replay = play(&talk.segments);
+    assert_eq!(replay.only().to_client().end, Some(EndHow::Refused));
+    assert_eq!(replay.only().closed().totals[1].outside_bytes, 7);
+}
+
+#[test]
 fn data_from_before_a_late_syn_is_outside_and_blocks_nothing() {
     let mut talk = Talk::default();
     talk.client(b"of another time")

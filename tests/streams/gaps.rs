@@ -4,8 +4,8 @@ use crate::common::packets::{ACK, FIN, PSH, SYN, Talk};
 use crate::common::replay::{Run, Spine, play};
 use crate::{ms, texts};
 use flowdump::decode::DecodeOptions;
-use flowdump::event::{CloseReason, GapReason};
-use flowdump::flow::FlowOptions;
+use flowdump::event::{CloseReason, Connection, Event, GapReason};
+use flowdump::flow::{FlowOptions, FlowTable};
 
 #[test]
 fn a_gap_is_declared_when_the_other_side_has_what_the_capture_lacks() {
@@ -147,4 +147,28 @@ fn a_hole_behind_which_no_more_can_be_held_is_not_said_to_be_lost() {
     let runs = &replay.only().to_server().runs;
     assert_eq!(runs[0], Run::Gap(4, GapReason::Bound));
     assert_eq!(runs[1], Run::Data(vec![b'x'; 20_000]));
+}
+
+#[test]
+fn a_gap_at_a_time_out_has_its_time_whenever_the_next_packet_comes() {
+    let mut talk = Talk::default();
+    talk.handshake()
+        .client(b"before ")
+        .client(b"LOST")
+        .lost()
+        .server_acks();
+    let due = talk.now + FlowOptions::default().idle_timeout;
+    let mut table = FlowTable::new(FlowOptions::default());
+    let mut gaps = Vec::new();
+    let mut tell = |_: &Connection, event: &Event<'_>| {
+        if let Event::Gap { time, .. } = event {
+            gaps.push(*time);
+        }
+        Ok(())
+    };
+    for segment in &talk.segments {
+        table.segment(&segment.segment(), &mut tell).unwrap();
+    }
+    table.tick(due + ms(60_000), &mut tell).unwrap();
+    assert_eq!(gaps, [due]);
 }

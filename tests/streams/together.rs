@@ -54,6 +54,24 @@ fn answers_wait_for_the_gap_before_them() {
 }
 
 #[test]
+fn packets_of_one_time_keep_the_order_in_which_they_were_captured() {
+    for (client, server) in [
+        ("10.0.0.1:40000", "10.0.0.2:25"),
+        ("10.0.0.2:40000", "10.0.0.1:25"),
+    ] {
+        let mut talk = Talk::between(client, server);
+        talk.handshake().client(b"NOOP").lost();
+        talk.client(b"MAIL")
+            .server(b"sender")
+            .client(b"RCPT")
+            .server(b"recipient");
+        let at = talk.now;
+        talk.segments.iter_mut().for_each(|segment| segment.time = at);
+        assert_eq!(all_of(&talk), ">[4] >MAIL <sender >RCPT <recipient ", "{client}");
+    }
+}
+
+#[test]
 fn a_piece_that_came_late_stands_before_the_answers_to_those_behind_it() {
     let mut talk = Talk::default();
     talk.handshake().client(b"MAIL");

@@ -112,21 +112,21 @@ fn ssl_2_0_itself_is_counted_and_nothing_is_said_of_its_end() {
     let answer = [vec![0x80, 30, 4, 0, 1, 0, 2], vec![6; 25]].concat();
     let key = [vec![0x80, 20], vec![7; 20]].concat();
     let padded = [vec![0x00, 19, 3], vec![8; 19]].concat();
-    let lines = story(
-        &Talk::starttls()
-            .client(&[hello])
-            .server(&[answer])
-            .client(&[key])
-            .server(&[padded])
-            .close(),
-    );
     let expected = [
         "> [handshake, 30 bytes at 0]",
         "> ClientHello SSL 2.0, 1 ciphers, SSLv2 format",
         "< [handshake, 32 bytes at 0]",
         "< ServerHello SSL 2.0, unknown",
     ];
-    assert_eq!(lines, expected, "its other records are shown as application data");
+    for size in [1, 10, 100] {
+        let cut = |bytes: &[u8]| bytes.chunks(size).map(<[u8]>::to_vec).collect::<Vec<_>>();
+        let talk = Talk::starttls().client(&cut(&hello)).server(&cut(&answer));
+        let lines = story(&talk.client(&cut(&key)).server(&cut(&padded)).close());
+        assert_eq!(
+            lines, expected,
+            "its other records are shown as application data; cut by {size}"
+        );
+    }
 }
 
 #[test]

@@ -48,7 +48,8 @@ impl Stream {
         if self.held.is_empty() && self.fin.is_none() {
             return Ok(());
         }
-        if self.start.is_none() && self.held.first_run().is_some_and(|(_, end)| offset >= end) {
+        if self.start.is_none() && self.held.first().is_some_and(|first| offset > first) {
+            // Whoever has some of it has all before it, and what it says now may be the answer.
             self.settle_at_held();
             self.drain(options, out)?;
         }

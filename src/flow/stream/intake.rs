@@ -3,7 +3,7 @@
 use super::{Fingerprint, FlowOptions, ORIGIN, Out, PLAUSIBLE, Stream};
 use crate::decode::{Flags, Segment};
 use crate::event::{SinkError, TcpNote};
-use crate::flow::held::Inserted;
+use crate::flow::held::{Came, Inserted};
 
 /// Pieces that the start of a stream without SYN waits for at the most.
 const START_PIECES: usize = 16;
@@ -60,6 +60,8 @@ impl Stream {
             }
             self.window_scale = segment.window_scale.unwrap_or(0).min(14);
             self.begin(segment.seq, Some(out))?;
+            // What overtook it waits for nothing any more.
+            self.drain(options, out)?;
         }
         let first = segment.seq.wrapping_add(u32::from(syn));
         self.base(first);
@@ -171,6 +173,9 @@ impl Stream {
         if chunk.len() == 0 {
             return Ok(());
         }
+        if self.ended {
+            return self.outside(chunk.len(), out);
+        }
         self.highest = self.highest.max(chunk.end());
         if self.held.is_empty() && self.acked == Some(chunk.offset) {
             self.settle(chunk.offset);
@@ -195,17 +200,17 @@ impl Stream {
         options: &FlowOptions,
         out: &mut Out<'_, '_>,
     ) -> Result<(), SinkError> {
+        let came = Came {
+            time: segment.time,
+            arrival: out.arrival,
+        };
         let Inserted {
             new: _,
             same,
             conflict,
-        } = self.held.insert(
-            chunk.offset,
-            chunk.bytes,
-            chunk.cut,
-            segment.time,
-            &options.lasting,
-        );
+        } = self
+            .held
+            .insert(chunk.offset, chunk.bytes, chunk.cut, came, &options.lasting);
         self.waiting.get_or_insert(out.now);
         let offset = chunk.offset - self.start.unwrap_or(chunk.offset);
         if same > 0 {

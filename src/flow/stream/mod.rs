@@ -238,7 +238,7 @@ impl Stream {
             PlaceOrCopy::Copied(_) => None,
         };
         let bytes = options.lasting.kept(&piece.bytes);
-        self.give((bytes, place), piece.cut, piece.time, out)?;
+        self.give((bytes, place), piece.cut, piece.came.time, out)?;
         Ok(true)
     }
 

@@ -229,18 +229,20 @@ impl FlowTable {
                 one.is_none() || other.is_none() || one == other
             })
         };
-        let older: Vec<(u32, CloseReason)> = self
+        let mut older: Vec<(u64, u32, CloseReason)> = self
             .index
             .slots(hash)
             .filter_map(|other| Some((other, self.slab.get(other)?)))
             .filter(|(_, entry)| entry.ends == new.ends && entry.id < new.id && same_path(entry))
             .filter_map(|(other, entry)| match entry.state {
                 State::Tombstone => None,
-                State::Closing => Some((other, entry.close_reason())),
-                State::HalfOpen | State::Active => Some((other, CloseReason::Reused)),
+                State::Closing => Some((entry.id, other, entry.close_reason())),
+                State::HalfOpen | State::Active => Some((entry.id, other, CloseReason::Reused)),
             })
             .collect();
-        for (other, reason) in older {
+        // The index has no order of its own.
+        older.sort_unstable_by_key(|(id, ..)| *id);
+        for (_, other, reason) in older {
             self.close(other, reason, emit)?;
             self.remove(other);
         }

@@ -53,9 +53,10 @@ impl FlowTable {
                 Some((due, what)) if due <= now => match what {
                     None => self.stream_due(emit)?,
                     Some((State::Tombstone, slot)) => self.remove(slot),
-                    Some((State::Closing, slot)) => self.close_lingering(slot, emit)?,
-                    Some((State::HalfOpen | State::Active, slot)) => {
-                        self.close(slot, CloseReason::Timeout, emit)?;
+                    Some((state, slot)) => {
+                        let lingering = self.slab.get(slot).filter(|_| state == State::Closing);
+                        let reason = lingering.map_or(CloseReason::Timeout, Entry::close_reason);
+                        self.close_at(due, slot, reason, emit)?;
                     }
                 },
                 other => {
@@ -105,6 +106,7 @@ impl FlowTable {
             side: 0,
             time,
             now: due,
+            arrival: self.stats.segments,
             emit,
             opened: &mut self.stats.opened,
         };

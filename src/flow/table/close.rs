@@ -5,6 +5,7 @@ use crate::event::{CloseReason, Closing, Emit, Event, SinkError};
 use crate::flow::entry::{Active, Entry, Phase, Sides, State};
 use crate::flow::out::Out;
 use crate::flow::stream::{self, Stream};
+use crate::time::Timestamp;
 
 impl FlowTable {
     /// Tells the end of a connection; what stays is a tombstone, where late segments may be expected.
@@ -14,7 +15,17 @@ impl FlowTable {
         reason: CloseReason,
         emit: &mut Emit<'_>,
     ) -> Result<(), SinkError> {
-        let now = self.clock.now();
+        self.close_at(self.clock.now(), slot, reason, emit)
+    }
+
+    /// The same where it was over at `now`, in the table's time, whenever that is noticed.
+    pub(super) fn close_at(
+        &mut self,
+        now: Timestamp,
+        slot: u32,
+        reason: CloseReason,
+        emit: &mut Emit<'_>,
+    ) -> Result<(), SinkError> {
         let time = self.clock.packet_time(now);
         let Some(entry) = self.slab.get_mut(slot) else {
             return Ok(());
@@ -48,6 +59,7 @@ impl FlowTable {
                     side: 0,
                     time,
                     now,
+                    arrival: self.stats.segments,
                     emit,
                     opened: &mut self.stats.opened,
                 };
@@ -94,6 +106,7 @@ impl FlowTable {
             side: 0,
             time,
             now,
+            arrival: self.stats.segments,
             emit,
             opened: &mut self.stats.opened,
         };

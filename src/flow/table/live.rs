@@ -48,6 +48,7 @@ impl FlowTable {
             side,
             time: segment.time,
             now: arrival.now,
+            arrival: self.stats.segments,
             emit,
             opened: &mut self.stats.opened,
         };
@@ -168,6 +169,7 @@ impl FlowTable {
                     side: arrival.side,
                     time: arrival.segment.time,
                     now: arrival.now,
+                    arrival: self.stats.segments,
                     emit,
                     opened: &mut self.stats.opened,
                 }
