@@ -100,6 +100,10 @@ fn the_greeting_was_late() {
             .iter()
             .filter(|line| *line == "[the greeting came 4.0 s after the SYN]");
         assert_eq!(late.count(), said, "{lines:?}");
+        let (_place, path) = saved(&[&talk]);
+        let events = run(flowdump().args(["-q", "--json", "-r"]).arg(path)).ok().text();
+        let latency = format!(r#""latency":{:.3}"#, seconds + 0.003);
+        assert!(events.contains(&latency), "{events}");
     }
 }
 

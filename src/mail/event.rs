@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::event::Direction;
+use crate::event::{ClientKnown, Connection, Direction};
 use crate::time::Timestamp;
 
 /// A mail protocol.
@@ -61,6 +61,15 @@ pub struct Reply {
     pub answers: Option<String>,
     /// Time since the command's first byte.
     pub latency: Option<Duration>,
+}
+
+impl Reply {
+    /// How long a greeting was waited for, since the SYN; `None` for any other reply, or where no SYN was seen.
+    pub fn greeting_delay(&self, connection: &Connection) -> Option<Duration> {
+        let is_greeting = self.offset == 0 && self.answers.is_none();
+        (is_greeting && connection.client_known == ClientKnown::Syn)
+            .then(|| self.time.since(connection.first_time))
+    }
 }
 
 /// An authentication, once its outcome is known (or will never be).

@@ -154,9 +154,10 @@ impl<W: Write> Json<W> {
                 self.tell(connection, "command", command.time, value)
             }
             MailEvent::Reply(reply) => {
+                let latency = reply.latency.or_else(|| reply.greeting_delay(connection));
                 let value = json!({
                     "service": protocol, "offset": reply.offset, "code": reply.code, "lines": reply.lines,
-                    "answers": reply.answers, "latency": reply.latency.map(whole_micros),
+                    "answers": reply.answers, "latency": latency.map(whole_micros),
                 });
                 self.tell(connection, "reply", reply.time, value)
             }

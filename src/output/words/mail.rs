@@ -50,12 +50,15 @@ pub fn mail(connection: &Connection, event: &MailEvent) -> Option<Words> {
             time: Some(*time),
             text: "compressed from here on, shown as it is".to_owned(),
         }),
-        MailEvent::Reply(reply) => greeting_delay(connection, reply).map(|delay| Words {
-            weight: Weight::Remark,
-            direction: Direction::ToClient,
-            time: Some(reply.time),
-            text: format!("the greeting came {:.1} s after the SYN", delay.as_secs_f64()),
-        }),
+        MailEvent::Reply(reply) => {
+            let delay = reply.greeting_delay(connection).filter(|delay| *delay >= SOON)?;
+            Some(Words {
+                weight: Weight::Remark,
+                direction: Direction::ToClient,
+                time: Some(reply.time),
+                text: format!("the greeting came {:.1} s after the SYN", delay.as_secs_f64()),
+            })
+        }
         MailEvent::Transaction(mail) if mail.is_unanswered() => Some(Words {
             weight: Weight::Remark,
             direction: Direction::ToClient,
@@ -68,13 +71,6 @@ pub fn mail(connection: &Connection, event: &MailEvent) -> Option<Words> {
 
 /// Greetings later than this are worth a word: the name of the client may take a second to look up.
 const SOON: Duration = Duration::from_secs(2);
-
-/// How long after the connection's beginning the greeting came, if that was long.
-fn greeting_delay(connection: &Connection, reply: &Reply) -> Option<Duration> {
-    let is_greeting = reply.offset == 0 && reply.answers.is_none();
-    let delay = reply.time.since(connection.first_time);
-    (is_greeting && connection.client_known == ClientKnown::Syn && delay >= SOON).then_some(delay)
-}
 
 fn why(connection: &Connection, doubt: Doubt) -> &'static str {
     match doubt {
