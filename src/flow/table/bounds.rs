@@ -12,8 +12,9 @@ use crate::flow::slab::Slab;
 use crate::flow::stream;
 use crate::time::Timestamp;
 
-/// A connection that got no answer to its SYN for so long is over.
-const HALF_OPEN: Duration = Duration::from_secs(120);
+/// A connection is over that got no answer for so long after its last SYN: Linux sends it again after 1 s, 2 s, up to 32 s
+/// (tcp(7), tcp_syn_retries), others give up sooner, and whoever watches a capture waits for this.
+const HALF_OPEN: Duration = Duration::from_secs(45);
 
 /// How long a finished connection waits for late segments before it is closed.
 const CLOSING: Duration = Duration::from_secs(2);
