@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::Rotation;
 use super::lines::{Lines, Order};
-use super::writer::Failure;
+use super::stream::Failure;
 use crate::event::SinkError;
 use crate::output::archive::{Archive, Format};
 use crate::output::clock::utc;

@@ -6,6 +6,7 @@
 
 mod folder;
 mod lines;
+mod stream;
 mod waiting;
 mod writer;
 
@@ -23,7 +24,8 @@ use crate::slots::Slots;
 use crate::time::Timestamp;
 use folder::Folders;
 pub use lines::Order;
-use writer::{Failure, GAP, Stream, Writer};
+use stream::{Failure, Stream};
+use writer::{GAP, Writer};
 
 /// Bytes of all streams that wait in memory at the most.
 const WAITING: usize = 48 << 20;
