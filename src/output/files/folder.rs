@@ -154,7 +154,9 @@ impl Folders {
         let failed = |path: &Path, error| SinkError::io(path.display().to_string(), error);
         let store = match self.rotation {
             None => Store::open(&self.path),
-            Some(Rotation::Day) => Store::open(&self.path.join(utc(time).format("%Y%m%d").to_string())),
+            Some(Rotation::Day) => {
+                Store::open(&self.path).and_then(|outer| outer.inner(&utc(time).format("%Y%m%d").to_string()))
+            }
             Some(Rotation::Size(_)) => {
                 Store::create(&self.path.join(utc(time).format("%Y%m%dT%H%M%SZ").to_string()))
             }
