@@ -35,7 +35,7 @@ const WAITING: usize = 48 << 20;
 /// When streams go to a new folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rotation {
-    /// At midnight UTC, by packet time.
+    /// A folder for each day, UTC, of connections' first packets.
     Day,
     /// After so many bytes.
     Size(u64),
