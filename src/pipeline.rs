@@ -1,6 +1,7 @@
 //! The one place that knows everybody: source → filter → decode → flow → watchers → sinks.
 
 mod packets;
+mod readers;
 mod sinks;
 mod stages;
 
@@ -25,6 +26,7 @@ use crate::signals::Signals;
 use crate::tell::tell;
 use crate::time::Timestamp;
 use packets::Packets;
+use readers::Readers;
 use sinks::Made;
 use stages::Ends;
 
@@ -150,8 +152,9 @@ impl<'c> Run<'c> {
                 .chain(&dropped.warning)
                 .for_each(|sentence| say(config, sentence));
         }
-        let made = Made::new(config, &lasting)?;
-        let copied = Packets::new(config, link_type, snaplen)?;
+        let readers = Readers::of(config);
+        let made = Made::new(config, &lasting, &readers)?;
+        let copied = Packets::new(config, link_type, snaplen, readers)?;
         if live.is_some() {
             let mut writable: Vec<PathBuf> = made.folder().into_iter().collect();
             writable.extend(copied.folder());

@@ -209,8 +209,9 @@ fn live_large_connections_that_do_not_fit_leave_the_space_to_small_ones() {
     let place = tempfile::tempdir().unwrap();
     fs::create_dir(place.path().join("small")).unwrap();
     let script = "ip link set lo up && mount -t tmpfs -o size=64k small small || exit 99; \
-        \"$0\" -q -i lo -o small/x.zip port 7799 & sleep 1; \
-        python3 -c \"$1\"; kill -INT $!; wait $!; code=$?; cp small/x.zip .; exit $code";
+        \"$0\" -i lo -o small/x.zip port 7799 2>said & \
+        until grep -q 'capturing on' said; do kill -0 $! || exit 98; sleep .01; done; \
+        python3 -c \"$1\"; kill -INT $!; wait $!; code=$?; cp small/x.zip .; cat said >&2; exit $code";
     let mut unshare = Command::new("unshare");
     unshare.args(["-mn", "sh", "-c", script, env!("CARGO_BIN_EXE_flowdump"), TALK]);
     let output = unshare.current_dir(place.path()).output();

@@ -4,7 +4,7 @@
 mod common;
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
@@ -169,6 +169,56 @@ fn who_stops_reading_the_packets_ends_the_run_only_where_nothing_else_is_written
         .map(|(_, size)| size)
         .collect();
     assert!(sizes.contains(&1_200_000), "{sizes:?}");
+}
+
+#[test]
+fn a_run_that_nobody_reads_any_more_ends_whoever_went_first() {
+    let place = tempfile::tempdir().unwrap();
+    let fifo = place.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+    let mut talk = talk(1);
+    talk.handshake();
+    for _ in 0..2000 {
+        talk.pause(1.0).client(b"line\r\n");
+    }
+    let capture = pcap_of(&[talk]);
+    for lines_first in [true, false] {
+        for threads in ["1", "4"] {
+            let mut command = flowdump();
+            command.args(["-q", "-c", "-r", "-", "--threads", threads, "-w"]);
+            command.arg(&fifo).stdin(Stdio::piped()).stdout(Stdio::piped());
+            let mut child = command.spawn().unwrap();
+            let mut stdin = child.stdin.take().unwrap();
+            let mut lines = child.stdout.take();
+            let mut feed = |mut piece: &[u8]| {
+                while stdin.write(piece).is_ok_and(|written| {
+                    piece = &piece[written..];
+                    !piece.is_empty()
+                }) {}
+            };
+            let (begin, rest) = capture.split_at(capture.len() / 2);
+            feed(&begin[..1000]);
+            let mut packets = fs::File::open(&fifo).ok();
+            lines.as_mut().unwrap().read_exact(&mut [0; 100]).unwrap();
+            packets.as_mut().unwrap().read_exact(&mut [0; 100]).unwrap();
+            if lines_first {
+                lines = None;
+            } else {
+                packets = None;
+            }
+            feed(&begin[1000..]);
+            drop((lines, packets));
+            // The pipe that it reads stays open.
+            feed(rest);
+            let ended = std::cell::RefCell::new(child);
+            until("end", || ended.borrow_mut().try_wait().unwrap().is_some());
+            assert_eq!(
+                ended.borrow_mut().wait().unwrap().code(),
+                Some(0),
+                "{lines_first} {threads}"
+            );
+        }
+    }
 }
 
 #[test]

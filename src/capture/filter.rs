@@ -11,6 +11,10 @@ const LOADS_LENGTH: [u16; 2] = [0x80, 0x81];
 /// Packets are taken for so long at the most when the program asks for their length.
 const LONGEST: usize = 1 << 20;
 
+/// Link types that are filtered. A capture has a few of them; one made up to be a burden may have 65,536, each to be
+/// compiled for, looked up for each packet, and warned of.
+const MOST: usize = 64;
+
 struct Program {
     link_type: LinkType,
     /// None: libpcap has no such program for this link type.
@@ -25,8 +29,10 @@ struct Bpf {
 /// A filter expression, ready for every link type that comes.
 pub struct Filter {
     expression: String,
-    /// One for each link type that is known to be in the capture.
+    /// One for each link type that is known to be in the capture, up to [`MOST`].
     programs: Vec<Program>,
+    /// There were more.
+    full: bool,
     /// Why the first link type has none, among those that have none.
     refused: Option<CaptureError>,
     warnings: Vec<String>,
@@ -51,6 +57,7 @@ impl Filter {
         let mut filter = Self {
             expression: expression.trim().to_owned(),
             programs: Vec::new(),
+            full: false,
             refused: None,
             warnings: Vec::new(),
             scratch: Vec::new(),
@@ -67,7 +74,8 @@ impl Filter {
         Ok(filter)
     }
 
-    /// Whether a packet passes. None passes of a link type for which the expression means nothing.
+    /// Whether a packet passes. None passes of a link type for which the expression means nothing, nor of one that comes
+    /// after too many others.
     pub fn matches(&mut self, packet: &Packet<'_>) -> bool {
         if self.expression.is_empty() {
             return true;
@@ -76,8 +84,9 @@ impl Filter {
             .programs
             .iter()
             .position(|program| program.link_type == packet.link_type)
-            .unwrap_or_else(|| self.add(packet.link_type));
-        let Some(bpf) = self.programs.get(index).and_then(|program| program.bpf.as_ref()) else {
+            .or_else(|| self.add(packet.link_type));
+        let program = index.and_then(|index| self.programs.get(index));
+        let Some(bpf) = program.and_then(|program| program.bpf.as_ref()) else {
             return false;
         };
         let family = localised(packet);
@@ -110,9 +119,17 @@ impl Filter {
         self.refused.take_if(|_| useless).map_or(Ok(()), Err)
     }
 
-    /// Takes a link type up, with or without a program.
+    /// Takes a link type up, with or without a program, as long as there are not too many.
     #[cold]
-    fn add(&mut self, link_type: LinkType) -> usize {
+    fn add(&mut self, link_type: LinkType) -> Option<usize> {
+        if self.programs.len() >= MOST {
+            if !std::mem::replace(&mut self.full, true) {
+                self.warnings.push(format!(
+                    "no packet of further link types passes: {MOST} of them are filtered"
+                ));
+            }
+            return None;
+        }
         let bpf = match self.bpf(link_type) {
             Ok(bpf) => Some(bpf),
             Err(error) => {
@@ -127,7 +144,7 @@ impl Filter {
             }
         };
         self.programs.push(Program { link_type, bpf });
-        self.programs.len() - 1
+        Some(self.programs.len() - 1)
     }
 
     fn bpf(&self, link_type: LinkType) -> Result<Bpf, CaptureError> {
@@ -301,5 +318,19 @@ mod tests {
             ..packet(&[0; 60], 60)
         });
         assert!(matches!(filter.verdict(), Err(CaptureError::Filter { .. })));
+    }
+
+    #[test]
+    fn ever_more_link_types_are_not_compiled_for_nor_warned_of_one_by_one() {
+        let mut filter = Filter::compile("port 25", &[]).unwrap();
+        for number in 1000..=u32::from(u16::MAX) {
+            assert!(!filter.matches(&Packet {
+                link_type: LinkType(number),
+                ..packet(&[0; 60], 60)
+            }));
+        }
+        let warnings = filter.take_warnings();
+        assert_eq!((filter.programs.len(), warnings.len()), (MOST, MOST + 1));
+        assert!(warnings[MOST].contains("further link types"), "{warnings:?}");
     }
 }

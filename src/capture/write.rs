@@ -76,8 +76,8 @@ pub enum WriteError {
         /// Of the packet.
         seconds: i64,
     },
-    /// Whoever read standard output has gone.
-    #[error("standard output is closed")]
+    /// Whoever read the pipe has gone.
+    #[error("nobody reads the packets any more")]
     Closed,
     /// Only files have names that can be counted on.
     #[error("standard output can't be written in several files")]
@@ -308,12 +308,11 @@ impl PacketWriter {
         });
         // Standard output has a buffer of its own.
         result.and_then(|()| self.out.flush()).map_err(|source| {
-            let path = self.path.clone();
-            if source.kind() == io::ErrorKind::BrokenPipe && path.as_os_str() == STANDARD_OUTPUT {
-                WriteError::Closed
-            } else {
-                WriteError::Io { path, source }
+            if source.kind() == io::ErrorKind::BrokenPipe {
+                return WriteError::Closed;
             }
+            let path = self.path.clone();
+            WriteError::Io { path, source }
         })
     }
 }

@@ -1,18 +1,17 @@
 //! `flows.jsonl`: one JSON object a connection, with all that the run knows of it and no bytes.
 
-use std::net::IpAddr;
-use std::sync::LazyLock;
+mod line;
 
 use serde::Serialize;
 
-use super::clock::{iso_bytes, whole_micros};
-use super::digits::{push_address, push_number, push_uid};
+use super::clock::whole_micros;
+use super::digits::push_uid;
 use super::facts::{TlsFacts, client_known, end_name, gap_reason, protocol_name, sender_name, starttls_name};
-use super::harmless_json;
-use crate::event::{Closing, Connection, Direction, Event, TcpNote, Totals};
+use crate::event::{Closing, Connection, Direction, Event, TcpNote};
 use crate::mail::MailEvent;
-use crate::time::Timestamp;
 use crate::tls::TlsEvent;
+use line::Line;
+pub use line::list;
 
 /// Gaps and conflicts listed for each direction; more are only counted.
 const LISTED: usize = 1000;
@@ -66,14 +65,6 @@ pub struct FileEntry {
     /// Bytes that could not be written (disk full); zeros where others follow.
     pub not_written: u64,
 }
-
-/// What stands behind a side's bytes and packets where nothing went wrong in it: in nearly all of them.
-static QUIET: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    let mut line = Vec::new();
-    // There is no list in it to fail on.
-    let _ = Line(&mut line).trouble(None, &Totals::default());
-    line
-});
 
 impl Gathered {
     /// Takes what the index tells of an event.
@@ -213,136 +204,13 @@ impl Gathered {
     }
 }
 
-/// Adds files to a list of them, as the index has it.
-///
-/// # Errors
-/// Those of serde, which writes names that need escapes.
-pub fn list(files: &[FileEntry], list: &mut Vec<u8>) -> serde_json::Result<()> {
-    let room: usize = files.iter().map(|file| file.name.len() + 48).sum();
-    list.reserve_exact(room);
-    let mut list = Line(list);
-    for file in files {
-        list.name(
-            if list.0.is_empty() {
-                r#"{"name":"#
-            } else {
-                r#",{"name":"#
-            },
-            &file.name,
-        )?;
-        list.number(r#","offset":"#, file.offset);
-        list.number(r#","bytes":"#, file.bytes);
-        if file.not_written > 0 {
-            list.number(r#","not_written":"#, file.not_written);
-        }
-        list.text("}");
-    }
-    Ok(())
-}
-
-/// A line that is being written, field by field: in a flood of connections serde takes longer for it than all
-/// else takes for them. Each method appends a key with what separates it from the one before, and its value.
-struct Line<'a>(&'a mut Vec<u8>);
-
-impl Line<'_> {
-    fn text(&mut self, text: &str) {
-        self.0.extend_from_slice(text.as_bytes());
-    }
-
-    fn number(&mut self, key: &str, number: u64) {
-        self.text(key);
-        push_number(number, self.0);
-    }
-
-    fn flag(&mut self, key: &str, flag: bool) {
-        self.text(key);
-        self.text(if flag { "true" } else { "false" });
-    }
-
-    /// One of our own words, in which nothing needs an escape.
-    fn word(&mut self, key: &str, word: &'static str) {
-        self.quoted(key, |out| out.extend_from_slice(word.as_bytes()));
-    }
-
-    fn address(&mut self, key: &str, address: IpAddr) {
-        self.quoted(key, |out| push_address(address, out));
-    }
-
-    fn time(&mut self, key: &str, time: Timestamp) {
-        self.quoted(key, |out| out.extend_from_slice(&iso_bytes(time)));
-    }
-
-    fn quoted(&mut self, key: &str, write: impl FnOnce(&mut Vec<u8>)) {
-        self.text(key);
-        self.0.push(b'"');
-        write(self.0);
-        self.0.push(b'"');
-    }
-
-    fn value<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) -> serde_json::Result<()> {
-        self.text(key);
-        harmless_json::write(self.0, value)
-    }
-
-    /// In our own names nothing needs an escape; a template's may.
-    fn name(&mut self, key: &str, name: &str) -> serde_json::Result<()> {
-        let escape = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
-        // To the end in any case: without a way out it takes many bytes at once.
-        if name.bytes().fold(false, |any, byte| any | escape(byte)) {
-            return self.value(key, name);
-        }
-        self.quoted(key, |out| out.extend_from_slice(name.as_bytes()));
-        Ok(())
-    }
-
-    fn side(&mut self, ranges: Option<&Ranges>, totals: &Totals) -> serde_json::Result<()> {
-        self.number(r#","bytes":"#, totals.bytes);
-        self.number(r#","packets":"#, totals.packets);
-        if let Some(cut) = ranges.and_then(|ranges| ranges.cut) {
-            self.number(r#","cut_at":"#, cut);
-        }
-        let quiet = Totals {
-            bytes: totals.bytes,
-            packets: totals.packets,
-            syn: totals.syn,
-            fin: totals.fin,
-            reset: totals.reset,
-            ..Totals::default()
-        };
-        if *totals == quiet
-            && ranges.is_none_or(|ranges| ranges.gaps.is_empty() && ranges.conflicts.is_empty())
-        {
-            self.0.extend_from_slice(&QUIET);
-            return Ok(());
-        }
-        self.trouble(ranges, totals)
-    }
-
-    fn trouble(&mut self, ranges: Option<&Ranges>, totals: &Totals) -> serde_json::Result<()> {
-        let (gaps, conflicts) = ranges.map_or((&[][..], &[][..]), |ranges| (&ranges.gaps, &ranges.conflicts));
-        self.number(r#","gap_bytes":"#, totals.gap_bytes);
-        self.number(r#","gap_count":"#, totals.gaps);
-        self.value(r#","gaps":"#, gaps)?;
-        self.number(r#","retransmissions":"#, totals.retransmissions);
-        self.number(r#","retransmitted_bytes":"#, totals.retransmitted_bytes);
-        self.number(r#","out_of_order":"#, totals.out_of_order);
-        self.number(r#","duplicate_captures":"#, totals.duplicate_captures);
-        self.number(r#","conflict_count":"#, totals.conflicts);
-        self.value(r#","conflicts":"#, conflicts)?;
-        self.number(r#","zero_windows":"#, totals.zero_windows);
-        self.number(r#","keep_alives":"#, totals.keep_alives);
-        self.number(r#","outside_bytes":"#, totals.outside_bytes);
-        self.number(r#","unacknowledged":"#, totals.unacknowledged);
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::decode::{Endpoint, Scope};
-    use crate::event::{ClientKnown, CloseReason, GapReason};
+    use crate::event::{ClientKnown, CloseReason, GapReason, Totals};
     use crate::mail::Protocol;
+    use crate::time::Timestamp;
 
     #[test]
     fn a_line_is_one_object_with_all_that_is_known() {

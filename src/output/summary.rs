@@ -110,11 +110,6 @@ impl<W: Write> Summary<W> {
         self.totals
     }
 
-    /// Whether there is a table.
-    pub fn has_table(&self) -> bool {
-        self.writer.is_some()
-    }
-
     /// Nobody reads the table any more.
     pub fn only_count(&mut self) {
         self.writer = None;

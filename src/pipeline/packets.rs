@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::RunError;
+use super::readers::Readers;
+use super::{RunError, say};
 use crate::capture::{LinkType, Packet, PacketWriter, WriteError};
 use crate::config::{Config, Input};
-use crate::event::SinkError;
 use crate::tell::tell;
 use crate::time::Timestamp;
 
@@ -18,6 +18,7 @@ pub(super) struct Packets<'c> {
     config: &'c Config,
     /// None, too, once its reader has gone.
     writer: Option<PacketWriter>,
+    readers: Readers,
     /// When trouble was told last.
     told: Option<Instant>,
 }
@@ -28,6 +29,7 @@ impl<'c> Packets<'c> {
         config: &'c Config,
         link_type: Option<LinkType>,
         snaplen: u32,
+        readers: Readers,
     ) -> Result<Self, WriteError> {
         let link_type = link_type.unwrap_or(LinkType::ETHERNET);
         let writer = config.write.as_ref();
@@ -35,6 +37,7 @@ impl<'c> Packets<'c> {
         Ok(Self {
             config,
             writer: writer.transpose()?,
+            readers,
             told: None,
         })
     }
@@ -84,22 +87,12 @@ impl<'c> Packets<'c> {
         let Some(Err(error)) = self.writer.as_mut().map(act) else {
             return Ok(());
         };
-        let Config {
-            console,
-            files,
-            json,
-            summary,
-            input,
-            ..
-        } = self.config;
-        match (error, input) {
-            (WriteError::Closed, _) => {
+        match (error, &self.config.input) {
+            (error @ WriteError::Closed, _) => {
                 self.writer = None;
-                if console.is_some() || files.is_some() || json.is_some() || summary.is_some() {
-                    Ok(())
-                } else {
-                    Err(SinkError::Closed.into())
-                }
+                self.readers.one_gone()?;
+                say(self.config, &format!("{error}; going on with the rest"));
+                Ok(())
             }
             (error @ WriteError::Io { .. }, Input::Live(_)) => {
                 if self.told.is_none_or(|told| told.elapsed() >= TELL_AGAIN) {

@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
+use super::readers::Readers;
 use super::{RunError, say};
 use crate::config::{Config, Input};
 use crate::event::{Connection, Event, Sink, SinkError};
@@ -52,14 +53,14 @@ pub(super) enum Made {
 }
 
 impl Made {
-    pub(super) fn new(config: &Config, lasting: &Lasting) -> Result<Self, RunError> {
+    pub(super) fn new(config: &Config, lasting: &Lasting, readers: &Readers) -> Result<Self, RunError> {
         let threads = config.threads.saturating_sub(1).min(u8::MAX.into());
         // Connections can be shared out where nobody wants to see all of them.
         let alone = config.console.is_none() && config.json.is_none() && config.summary.is_none();
         let shares = threads > 1 && alone && matches!(config.input, Input::Files(_));
         let files = config.files.as_ref();
         let Some(files) = files.filter(|files| shares && Files::can_be_shared(files)) else {
-            return Ok(Self::One(Box::new(Sinks::new(config, lasting)?)));
+            return Ok(Self::One(Box::new(Sinks::new(config, lasting, readers)?)));
         };
         let (order, files) = Files::shared(files, lasting, threads)?;
         let one = |files| Sinks {
@@ -67,7 +68,7 @@ impl Made {
             files: Some(files),
             json: None,
             summary: Summary::new(None, SummaryOptions::default()),
-            packets: config.write.is_some(),
+            readers: readers.clone(),
         };
         Ok(Self::Shared(order, files.into_iter().map(one).collect()))
     }
@@ -89,13 +90,12 @@ pub(super) struct Sinks {
     pub(super) json: Option<Json<File>>,
     /// Behind the console: at the end of a file the table stands below the conversation.
     pub(super) summary: Summary<File>,
-    /// `-w` writes beside these.
-    packets: bool,
+    readers: Readers,
 }
 
 impl Sinks {
     /// Makes what is written to.
-    fn new(config: &Config, lasting: &Lasting) -> Result<Self, RunError> {
+    fn new(config: &Config, lasting: &Lasting, readers: &Readers) -> Result<Self, RunError> {
         let standard_output = || {
             let owned = std::io::stdout().as_fd().try_clone_to_owned();
             owned
@@ -131,17 +131,18 @@ impl Sinks {
             files,
             json,
             summary,
-            packets: config.write.is_some(),
+            readers: readers.clone(),
         })
     }
 
     /// Where the reader of one has gone, the others go on without it.
     fn each(&mut self, mut act: impl FnMut(&mut dyn Sink) -> Result<(), SinkError>) -> Result<(), SinkError> {
-        let mut gone = false;
+        let mut kept = Ok(());
         if let Some(console) = &mut self.console
             && is_gone(act(console))?
         {
-            (self.console, gone) = (None, true);
+            self.console = None;
+            kept = self.readers.one_gone();
         }
         if let Some(files) = &mut self.files {
             act(files)?;
@@ -149,17 +150,14 @@ impl Sinks {
         if let Some(json) = &mut self.json
             && is_gone(act(json))?
         {
-            (self.json, gone) = (None, true);
+            self.json = None;
+            kept = kept.and(self.readers.one_gone());
         }
         if is_gone(act(&mut self.summary))? {
             self.summary.only_count();
-            gone = true;
+            kept = kept.and(self.readers.one_gone());
         }
-        let others = self.console.is_some() || self.files.is_some() || self.json.is_some();
-        if gone && !others && !self.summary.has_table() && !self.packets {
-            return Err(SinkError::Closed);
-        }
-        Ok(())
+        kept
     }
 }
 

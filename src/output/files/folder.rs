@@ -1,6 +1,10 @@
 //! What streams go to, each with its index: one folder, a new one each day or so many bytes, or an archive.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,7 +12,7 @@ use std::time::Duration;
 
 use super::Rotation;
 use super::lines::{Lines, Order};
-use super::writer::Failure;
+use super::stream::Failure;
 use crate::event::SinkError;
 use crate::output::archive::{Archive, Format};
 use crate::output::clock::utc;
@@ -18,6 +22,14 @@ use crate::time::Timestamp;
 
 /// The index's name, before a `~n` that it may get.
 const INDEX: &str = "flows";
+
+/// Folders of days that stay open though no connection is in them: around midnight, and where a clock is wrong, days
+/// come in turns.
+const IDLE_DAYS: usize = 4;
+
+/// Folders of days that connections are in at once. Some last for months; each folder is two open files, of the thousand
+/// that systems mostly give.
+const BUSY_DAYS: usize = 100;
 
 /// Where streams are kept.
 #[derive(Debug)]
@@ -48,8 +60,11 @@ pub(super) struct Folders {
     rotation: Option<Rotation>,
     path: PathBuf,
     folders: BTreeMap<u32, Folder>,
+    /// Where the last connection went.
     current: Option<u32>,
     next: u32,
+    /// The names of the days' indexes, once made: a day that comes again goes on in its own.
+    indexes: BTreeMap<i64, String>,
     now: Timestamp,
 }
 
@@ -112,6 +127,7 @@ impl Folders {
             folders: BTreeMap::new(),
             current: None,
             next: 0,
+            indexes: BTreeMap::new(),
             now: Timestamp::default(),
         }
     }
@@ -130,18 +146,18 @@ impl Folders {
 
     /// The folder for a connection that begins at `time`; it has to [`Folders::leave`] it.
     pub(super) fn enter(&mut self, time: Timestamp) -> Result<u32, SinkError> {
-        let day = time.seconds().div_euclid(86_400);
+        let day = day_of(time);
         let fits = self
             .current
             .and_then(|id| self.folders.get(&id))
             .is_some_and(|folder| match self.rotation {
                 None => true,
-                Some(Rotation::Day) => folder.day >= day,
+                Some(Rotation::Day) => folder.day == day,
                 Some(Rotation::Size(most)) => folder.bytes < most,
             });
         let id = match self.current {
             Some(id) if fits => id,
-            _ => self.open(time)?,
+            _ => self.turn_to(time, day)?,
         };
         if let Some(folder) = self.folders.get_mut(&id) {
             folder.connections += 1;
@@ -150,33 +166,53 @@ impl Folders {
         Ok(id)
     }
 
+    /// Another folder than that of the last connection. A day has its own, whichever came before it: a packet with a
+    /// wrong date takes no other along. Only where connections of too many days are open it is the same as before.
+    fn turn_to(&mut self, time: Timestamp, day: i64) -> Result<u32, SinkError> {
+        let mut open = None;
+        if self.rotation == Some(Rotation::Day) {
+            let folders = &self.folders;
+            let of_day = folders.iter().find(|(_, folder)| folder.day == day);
+            let busy = || folders.values().filter(|folder| folder.connections > 0).count();
+            open = match of_day {
+                Some((id, _)) => Some(*id),
+                None => self.current.filter(|_| busy() >= BUSY_DAYS),
+            };
+        }
+        let id = match open {
+            Some(id) => id,
+            None => self.open(time)?,
+        };
+        self.current = Some(id);
+        self.release()
+            .map_err(|failure| SinkError::io(failure.name, failure.source))?;
+        Ok(id)
+    }
+
     fn open(&mut self, time: Timestamp) -> Result<u32, SinkError> {
         let failed = |path: &Path, error| SinkError::io(path.display().to_string(), error);
         let store = match self.rotation {
             None => Store::open(&self.path),
-            Some(Rotation::Day) => Store::open(&self.path.join(utc(time).format("%Y%m%d").to_string())),
+            Some(Rotation::Day) => {
+                Store::open(&self.path).and_then(|outer| outer.inner(&utc(time).format("%Y%m%d").to_string()))
+            }
             Some(Rotation::Size(_)) => {
                 Store::create(&self.path.join(utc(time).format("%Y%m%dT%H%M%SZ").to_string()))
             }
         };
         let store = store.map_err(|error| failed(&self.path, error))?;
-        let (index, index_name) = store
-            .create_file(&mut Numbers::default(), |count| {
-                if count == 0 {
-                    format!("{INDEX}.jsonl")
-                } else {
-                    format!("{INDEX}~{count}.jsonl")
-                }
-            })
+        let day = day_of(time);
+        // Who looks after folders may have taken it away.
+        let known = self.indexes.get(&day);
+        let known = known.and_then(|name| Some((store.reopen(name).ok()?, name.clone())));
+        let (index, index_name) = known
+            .map_or_else(|| new_index(&store), Ok)
+            .and_then(|(index, name)| Ok((Lines::new(index)?, name)))
             .map_err(|error| failed(&store.path().join("flows.jsonl"), error))?;
-        let before = self.current;
-        let index = Lines::new(index);
-        let id = self.insert(time, Target::Store(Arc::new(store)), Some(index), index_name);
-        if let Some(before) = before {
-            self.release(before)
-                .map_err(|failure| SinkError::io(failure.name, failure.source))?;
+        if self.rotation == Some(Rotation::Day) {
+            self.indexes.insert(day, index_name.clone());
         }
-        Ok(id)
+        Ok(self.insert(time, Target::Store(Arc::new(store)), Some(index), index_name))
     }
 
     /// The folder that new connections go to from now on.
@@ -192,7 +228,7 @@ impl Folders {
                 index_name,
                 waiting: None,
                 connections: 0,
-                day: time.seconds().div_euclid(86_400),
+                day: day_of(time),
             },
         );
         self.current = Some(id);
@@ -217,17 +253,28 @@ impl Folders {
             (Target::Store(_), None) => Ok(()),
         };
         let written = written.map_err(|error| folder.failure(error, line.len()));
-        written.and(self.release(id))
+        if folder.connections > 0 || self.current == Some(id) {
+            return written;
+        }
+        written.and(self.release())
     }
 
-    /// Closes a folder that no connection is in and that no new one will be.
-    fn release(&mut self, id: u32) -> Result<(), Failure> {
-        if self.current == Some(id) || self.folders.get(&id).is_none_or(|folder| folder.connections > 0) {
-            return Ok(());
-        }
-        self.folders
-            .remove(&id)
-            .map_or(Ok(()), |mut folder| folder.flush())
+    /// Closes folders that no connection is in and that no new one is expected in, the oldest first.
+    fn release(&mut self) -> Result<(), Failure> {
+        let kept = match self.rotation {
+            Some(Rotation::Day) => IDLE_DAYS,
+            _ => 0,
+        };
+        let idle = self
+            .folders
+            .iter()
+            .filter_map(|(id, folder)| (folder.connections == 0 && self.current != Some(*id)).then_some(*id));
+        let idle: Vec<u32> = idle.collect();
+        let over = idle.len().saturating_sub(kept);
+        let released = idle.iter().take(over).filter_map(|id| self.folders.remove(id));
+        released
+            .map(|mut folder| folder.flush())
+            .fold(Ok(()), Result::and)
     }
 
     /// Indexes, and members of archives, are on disk after `patience`.
@@ -248,6 +295,21 @@ impl Folders {
             .map(Folder::finish)
             .fold(Ok(()), Result::and)
     }
+}
+
+fn new_index(store: &Store) -> io::Result<(File, String)> {
+    store.create_file(&mut Numbers::default(), |count| {
+        if count == 0 {
+            format!("{INDEX}.jsonl")
+        } else {
+            format!("{INDEX}~{count}.jsonl")
+        }
+    })
+}
+
+/// Days since 1970.
+const fn day_of(time: Timestamp) -> i64 {
+    time.seconds().div_euclid(86_400)
 }
 
 impl Folder {

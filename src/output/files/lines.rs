@@ -24,8 +24,9 @@ pub(super) enum Lines {
 }
 
 impl Lines {
-    pub(super) fn new(file: File) -> Self {
-        Self::Own(LineFile::new(file))
+    /// Lines go behind what there is.
+    pub(super) fn new(file: File) -> io::Result<Self> {
+        LineFile::new(file).map(Self::Own)
     }
 
     /// For so many threads.
@@ -74,15 +75,16 @@ pub(super) struct LineFile {
 }
 
 impl LineFile {
-    fn new(file: File) -> Self {
+    fn new(file: File) -> io::Result<Self> {
+        let written = file.metadata()?.len();
         let mut ahead = Ahead::default();
-        ahead.keep(&file, SPARE);
-        Self {
+        ahead.keep(&file, written + SPARE);
+        Ok(Self {
             file,
-            written: 0,
+            written,
             waiting: Vec::new(),
             ahead,
-        }
+        })
     }
 
     /// Takes a line in, or says why those before it can't be written; they wait on then.
@@ -204,7 +206,7 @@ mod tests {
     #[test]
     fn lines_of_several_threads_come_in_the_order_that_was_told() {
         let path = tempfile::NamedTempFile::new().unwrap();
-        let (order, mut lanes) = Lines::new(path.reopen().unwrap()).share(3);
+        let (order, mut lanes) = Lines::new(path.reopen().unwrap()).unwrap().share(3);
         let now = || std::fs::read_to_string(path.path()).unwrap();
         for lane in [0, 2, 1, 0] {
             order.is_next(lane);

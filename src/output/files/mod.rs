@@ -6,6 +6,8 @@
 
 mod folder;
 mod lines;
+mod stream;
+mod trouble;
 mod waiting;
 mod writer;
 
@@ -23,18 +25,17 @@ use crate::slots::Slots;
 use crate::time::Timestamp;
 use folder::Folders;
 pub use lines::Order;
-use writer::{Failure, GAP, Stream, Writer};
+use stream::Stream;
+use trouble::Trouble;
+use writer::{GAP, Writer};
 
 /// Bytes of all streams that wait in memory at the most.
 const WAITING: usize = 48 << 20;
 
-/// How often the same trouble is told of.
-const TELL_AGAIN: Duration = Duration::from_secs(60);
-
 /// When streams go to a new folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rotation {
-    /// At midnight UTC, by packet time.
+    /// A folder for each day, UTC, of connections' first packets.
     Day,
     /// After so many bytes.
     Size(u64),
@@ -107,19 +108,11 @@ pub struct Files {
     /// The streams that wait, by the number that they took.
     due: BTreeMap<u64, Due>,
     next_due: u64,
-    trouble: Option<Trouble>,
-    warnings: Vec<String>,
+    trouble: Trouble,
     /// Of the last tick: it goes back where the clock does.
     now: Timestamp,
     /// Of the index, made last.
     line: Vec<u8>,
-}
-
-/// A disk that takes no more.
-#[derive(Debug)]
-struct Trouble {
-    told: Timestamp,
-    bytes: u64,
 }
 
 impl Files {
@@ -166,6 +159,7 @@ impl Files {
             .then(|| std::fs::File::open(folders.path()).ok())
             .flatten();
         Self {
+            trouble: Trouble::new(folders.path(), options.keep_going),
             folders,
             syncer: folder.map(|folder| Syncer::new(folder.into())),
             writer: Writer::new(options.namer.clone(), options.open_files, lasting),
@@ -174,8 +168,6 @@ impl Files {
             states: Slots::default(),
             due: BTreeMap::new(),
             next_due: 0,
-            trouble: None,
-            warnings: Vec::new(),
             now: Timestamp::default(),
             line: Vec::new(),
         }
@@ -238,7 +230,7 @@ impl Files {
             self.due.insert(self.next_due, due);
             self.next_due += 1;
         }
-        self.outcome(written)
+        self.trouble.outcome(self.now, written)
     }
 
     /// Writes out a direction, and closes its file if it is over.
@@ -260,13 +252,13 @@ impl Files {
         }
         if !over {
             let written = self.writer.write(&mut folder.target, who, stream);
-            return self.outcome(written);
+            return self.trouble.outcome(self.now, written);
         }
         let written = self.writer.finish(&mut folder.target, who, stream);
         let listed = index::list(&stream.files, direction.of_mut(files));
         *direction.of_mut(streams) = None;
         listed.map_err(|error| SinkError::io("flows.jsonl", error.into()))?;
-        self.outcome(written)
+        self.trouble.outcome(self.now, written)
     }
 
     fn close(&mut self, mut state: Box<State>, closing: Option<&Closing>) -> Result<(), SinkError> {
@@ -284,7 +276,7 @@ impl Files {
         let line = gathered.line(connection, closing, files, &mut self.line);
         line.map_err(|error| SinkError::io("flows.jsonl", error.into()))?;
         let written = self.folders.leave(state.folder, &self.line);
-        let written = self.outcome(written);
+        let written = self.trouble.outcome(self.now, written);
         kept.and(written)
     }
 
@@ -299,29 +291,6 @@ impl Files {
         let written = self.write(&mut state, due.direction, false);
         self.states.put(due.slot, state);
         written
-    }
-
-    /// What a failure means for the run.
-    fn outcome(&mut self, written: Result<(), Failure>) -> Result<(), SinkError> {
-        let Err(failure) = written else { return Ok(()) };
-        let path = self.folders.path().join(&failure.name);
-        if !self.options.keep_going {
-            return Err(SinkError::io(path.display().to_string(), failure.source));
-        }
-        let now = self.now;
-        let trouble = self.trouble.get_or_insert(Trouble { told: now, bytes: 0 });
-        let first = trouble.bytes == 0;
-        trouble.bytes += failure.bytes;
-        if first || now.apart(trouble.told) >= TELL_AGAIN {
-            trouble.told = now;
-            self.warnings.push(format!(
-                "{}: {}; {} bytes of streams not written so far, going on with what can be kept",
-                path.display(),
-                failure.source,
-                trouble.bytes
-            ));
-        }
-        Ok(())
     }
 }
 
@@ -377,7 +346,7 @@ impl Sink for Files {
             syncer.written();
         }
         let flushed = self.folders.flush(now, patience);
-        self.outcome(flushed)
+        self.trouble.outcome(self.now, flushed)
     }
 
     fn finish(&mut self) -> Result<(), SinkError> {
@@ -388,21 +357,12 @@ impl Sink for Files {
             kept = kept.and(closed);
         }
         let finished = self.folders.finish();
-        let finished = self.outcome(finished);
+        let finished = self.trouble.outcome(self.now, finished);
         finished.and(kept)?;
-        match &self.trouble {
-            Some(trouble) => Err(SinkError::Io {
-                what: self.folders.path().display().to_string(),
-                source: std::io::Error::other(format!(
-                    "{} bytes of streams could not be written",
-                    trouble.bytes
-                )),
-            }),
-            None => Ok(()),
-        }
+        self.trouble.verdict()
     }
 
     fn take_warnings(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.warnings)
+        self.trouble.take_warnings()
     }
 }

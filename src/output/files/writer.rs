@@ -7,10 +7,11 @@ use std::io;
 use nix::errno::Errno;
 
 use super::folder::Target;
+use super::stream::{Failure, Stream};
 use super::waiting::Waiting;
 use crate::event::{Connection, Direction};
 use crate::lasting::Lasting;
-use crate::output::archive::{Archive, Spooled};
+use crate::output::archive::Archive;
 use crate::output::index::FileEntry;
 use crate::output::name::{Namer, numbered};
 use crate::output::numbers::Numbers;
@@ -24,32 +25,6 @@ pub(super) const GAP: &str = "~gap";
 
 /// Spare buffers are kept for so many streams.
 const SPARE: usize = 32;
-
-/// The file that a direction is in.
-#[derive(Debug, Default)]
-pub(super) struct Stream {
-    /// Files made so far, the current one last.
-    pub(super) files: Vec<FileEntry>,
-    /// The next byte begins a new file with this ending.
-    ending: Option<&'static str>,
-    /// It is in the file of its TLS part.
-    pub(super) tls: bool,
-    /// The current file exists.
-    made: bool,
-    /// What of the current file waits outside memory until it is over, where it is an archive's member.
-    spooled: Option<Box<Spooled>>,
-    /// Where the writer finds it open.
-    stamp: u64,
-    /// Where in the current file `waiting` begins.
-    position: u64,
-    /// Where in the stream `waiting` begins.
-    offset: u64,
-    waiting: Waiting,
-    /// Missing bytes that stand before whatever comes next.
-    gap: u64,
-    /// Its number in the queue of streams to be written.
-    pub(super) due: Option<u64>,
-}
 
 /// Writes streams.
 #[derive(Debug)]
@@ -66,62 +41,6 @@ pub(super) struct Writer {
     pub(super) waiting: usize,
     /// Files made.
     pub(super) made: u64,
-}
-
-/// A file that could not be written: which, why, and how many bytes did not make it.
-#[derive(Debug)]
-pub(super) struct Failure {
-    pub(super) name: String,
-    pub(super) source: io::Error,
-    pub(super) bytes: u64,
-}
-
-impl Stream {
-    /// What follows goes to a new file with this ending.
-    pub(super) fn split(&mut self, ending: &'static str) {
-        self.ending = Some(ending);
-    }
-
-    /// Whether bytes wait to be written.
-    pub(super) fn waits(&self) -> bool {
-        !self.waiting.is_empty()
-    }
-
-    /// There is a file now, which gets its name when it is made. Mostly it stays the only one.
-    fn begin(&mut self) {
-        if self.files.is_empty() {
-            self.files.reserve_exact(1);
-            self.files.push(FileEntry::default());
-        }
-    }
-
-    /// Bytes of an archive's member that is given up, but for those that were told to be missing.
-    fn not_told_missing(&self) -> u64 {
-        let told = self.files.last().map_or(0, |entry| entry.not_written);
-        self.position.saturating_sub(told)
-    }
-
-    /// What waited is behind us.
-    fn passed(&mut self, len: u64) {
-        self.position = self.position.saturating_add(len);
-        self.offset = self.offset.saturating_add(len);
-    }
-
-    /// Puts into the index what became of the last `len` bytes.
-    fn outcome(&mut self, written: io::Result<()>, len: u64) -> Result<(), Failure> {
-        let Some(entry) = self.files.last_mut() else {
-            return Ok(());
-        };
-        entry.bytes = self.position;
-        written.map_err(|source| {
-            entry.not_written = entry.not_written.saturating_add(len);
-            Failure {
-                name: entry.name.clone(),
-                source,
-                bytes: len,
-            }
-        })
-    }
 }
 
 impl Writer {
