@@ -225,11 +225,12 @@ impl MailTotals {
         }
         self.sessions += 1;
         if let Some(tls) = &session.tls {
-            *if tls.is_unfinished() {
+            let count = if tls.is_unfinished() {
                 &mut self.unfinished
             } else {
                 &mut self.with_tls
-            } += 1;
+            };
+            *count += 1;
         }
         self.accepted += session.accepted;
         self.refused += session.refused;

@@ -26,6 +26,22 @@ fn a_conversation_from_syn_to_fin() {
 }
 
 #[test]
+fn a_fin_that_denies_data_which_came_before_it_ends_the_stream_behind_that() {
+    let mut talk = Talk::default();
+    talk.handshake().client(b"one ").client(b"two ").client(b"three");
+    let mut late = talk.segments.remove(3);
+    talk.seq[0] = late.seq + 6;
+    talk.send(0, FIN | ACK, b"").send(1, FIN | ACK, b"");
+    late.time = talk.last().time + ms(1);
+    talk.segments.push(late);
+    let replay = play(&talk.segments);
+    let seen = replay.only();
+    assert_eq!(texts(&replay).0, "one two three");
+    assert_eq!(seen.to_server().end, Some(EndHow::Fin));
+    assert_eq!(seen.reason(), CloseReason::Fin);
+}
+
+#[test]
 fn data_on_syn_and_on_fin_is_data() {
     let mut talk = Talk::default();
     talk.send(0, SYN, b"early ")

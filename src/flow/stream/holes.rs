@@ -146,7 +146,9 @@ impl Stream {
     }
 
     fn finish_at_fin(&mut self, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
-        if self.fin == Some(self.next) && !self.ended && !self.waits && self.start.is_some() {
+        // Data that came before a FIN which denies it stands: the stream ends behind it.
+        let reached = self.fin.is_some_and(|fin| fin <= self.next);
+        if reached && !self.ended && !self.waits && self.start.is_some() {
             self.end(EndHow::Fin, out)?;
         }
         Ok(())
