@@ -5,7 +5,7 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{captures, corpus, installed};
+use common::{capture, captures, corpus, flowdump, installed, run};
 use flowdump::capture::{FileSource, Filter, Next, Source};
 
 const EXPRESSIONS: &[&str] = &[
@@ -48,6 +48,25 @@ fn tcpdumps(path: &Path, expression: &str) -> Option<usize> {
         count += 1;
     }
     Some(count)
+}
+
+#[test]
+fn tagged_packets_that_a_filter_does_not_look_into_are_named() {
+    let said = |expression: &str| {
+        let mut command = flowdump();
+        command
+            .args(["-C", "-r"])
+            .arg(capture("smtp-vlan.pcap"))
+            .arg(expression);
+        run(&mut command).ok().stderr
+    };
+    let port = said("port 25");
+    assert!(
+        port.contains("`port 25` looks behind no tag, `vlan and (port 25)` does"),
+        "{port}"
+    );
+    let vlan = said("vlan and (port 25)");
+    assert!(!vlan.contains("tag"), "{vlan}");
 }
 
 #[test]

@@ -33,6 +33,8 @@ pub struct Filter {
     programs: Vec<Program>,
     /// There were more.
     full: bool,
+    /// Packets with a VLAN tag that did not pass.
+    tagged: u64,
     /// Why the first link type has none, among those that have none.
     refused: Option<CaptureError>,
     warnings: Vec<String>,
@@ -58,6 +60,7 @@ impl Filter {
             expression: expression.trim().to_owned(),
             programs: Vec::new(),
             full: false,
+            tagged: 0,
             refused: None,
             warnings: Vec::new(),
             scratch: Vec::new(),
@@ -80,6 +83,12 @@ impl Filter {
         if self.expression.is_empty() {
             return true;
         }
+        let passes = self.passes(packet);
+        self.tagged += u64::from(!passes && is_tagged(packet));
+        passes
+    }
+
+    fn passes(&mut self, packet: &Packet<'_>) -> bool {
         let index = self
             .programs
             .iter()
@@ -107,14 +116,23 @@ impl Filter {
         bpf.program.filter(&self.scratch)
     }
 
-    /// Sentences on link types of which no packet passes, each told once.
+    /// Sentences on packets that do not pass and may have been meant, each told once.
     pub fn take_warnings(&mut self) -> Vec<String> {
         std::mem::take(&mut self.warnings)
     }
 
+    /// All packets have come.
+    ///
     /// # Errors
     /// [`CaptureError::Filter`]: the expression means nothing for any link type that came.
     pub fn verdict(&mut self) -> Result<(), CaptureError> {
+        let (tagged, expression) = (std::mem::take(&mut self.tagged), &self.expression);
+        if tagged > 0 && !expression.contains("vlan") {
+            let s = if tagged == 1 { "" } else { "s" };
+            self.warnings.push(format!(
+                "{tagged} packet{s} with a VLAN tag did not pass: `{expression}` looks behind no tag, `vlan and ({expression})` does"
+            ));
+        }
         let useless = self.programs.iter().all(|program| program.bpf.is_none());
         self.refused.take_if(|_| useless).map_or(Ok(()), Err)
     }
@@ -231,6 +249,12 @@ pub(super) fn link_type_of_dlt(dlt: i32) -> LinkType {
         12 | 14 => LinkType::RAW,
         other => LinkType(u32::try_from(other).unwrap_or(u32::MAX)),
     }
+}
+
+/// Whether it has a VLAN tag, for which an expression has to say `vlan`.
+fn is_tagged(packet: &Packet<'_>) -> bool {
+    let ethertype = packet.captured.get(12..14);
+    packet.link_type == LinkType::ETHERNET && matches!(ethertype, Some([0x81, 0x00] | [0x88, 0xa8]))
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ pub enum Unread {
     NotTcp,
     /// A link type that we do not know, by its LINKTYPE number.
     LinkType(u32),
+    /// The same, after many others.
+    FurtherLinkType,
     /// The snaplen cut it before the end of its link-layer or tunnel header.
     CutLink,
     /// The snaplen cut it before the end of its IP header.
@@ -50,6 +52,7 @@ impl std::fmt::Display for Unread {
             Self::NotIp => "not IP",
             Self::NotTcp => "not TCP",
             Self::LinkType(number) => return write!(f, "link type {number} is not known"),
+            Self::FurtherLinkType => "further link types that are not known",
             Self::CutLink => "cut by the snaplen before the end of the link-layer header",
             Self::CutIp => "cut by the snaplen before the end of the IP header",
             Self::CutTcp => "cut by the snaplen before the end of the TCP header",
@@ -66,12 +69,20 @@ impl std::fmt::Display for Unread {
     }
 }
 
+/// Reasons that link types make at the most, about: a capture made up to be a burden has 65,536 of them.
+const MOST: usize = 64;
+
 /// Counts by reason.
 #[derive(Debug, Clone, Default)]
 pub struct UnreadCounts(BTreeMap<Unread, u64>);
 
 impl UnreadCounts {
     pub(super) fn add(&mut self, reason: Unread, count: u64) {
+        let many = self.0.len() >= MOST && !self.0.contains_key(&reason);
+        let reason = match reason {
+            Unread::LinkType(_) if many => Unread::FurtherLinkType,
+            reason => reason,
+        };
         if count > 0 {
             *self.0.entry(reason).or_default() += count;
         }
@@ -80,5 +91,23 @@ impl UnreadCounts {
     /// Each reason that occurred, with its count.
     pub fn iter(&self) -> impl Iterator<Item = (Unread, u64)> {
         self.0.iter().map(|(reason, count)| (*reason, *count))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ever_more_link_types_are_counted_together() {
+        let mut counts = UnreadCounts::default();
+        for number in 0..65_536 {
+            counts.add(Unread::LinkType(number), 1);
+            counts.add(Unread::NotTcp, 1);
+        }
+        let counts: Vec<_> = counts.iter().collect();
+        assert!(counts.len() <= MOST + 2);
+        assert_eq!(counts.iter().map(|(_, count)| count).sum::<u64>(), 2 * 65_536);
+        assert!(counts.contains(&(Unread::NotTcp, 65_536)));
     }
 }
