@@ -137,12 +137,16 @@ fn what_was_sent_again_and_never_acknowledged_did_not_get_through() {
         talk.segments
             .push(large.later(std::time::Duration::from_secs(seconds)));
     }
+    let said = "24 bytes from byte 57 on were never acknowledged, with 3 retransmissions: lost on the way, or too large for it \
+                (path MTU)";
     let lines = shown(&talk);
     assert_eq!(
-        lines.last().unwrap(),
-        "[24 bytes from byte 57 on were never acknowledged, with 3 retransmissions: lost on the way, or too large for it \
-         (path MTU)]"
+        *lines.last().unwrap(),
+        format!("[{said}, or the capture ended too soon]")
     );
+    let mut reset = talk.clone();
+    reset.pause(5.0).send(0, RST | ACK, b"");
+    assert!(shown(&reset).contains(&format!("[{said}]")));
     talk.pause(5.0).server_acks();
     assert!(!shown(&talk).iter().any(|line| line.contains("acknowledged")));
 }

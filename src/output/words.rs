@@ -89,17 +89,21 @@ pub fn silent(connection: &Connection, closing: &Closing) -> String {
 const SENT_AGAIN: u64 = 2;
 
 /// What to say of a direction whose last bytes came again and were never acknowledged.
-pub fn unacknowledged(totals: &Totals) -> Option<String> {
+pub fn unacknowledged(totals: &Totals, reason: CloseReason) -> Option<String> {
     let Totals {
         unacknowledged: len,
         retransmissions,
         ..
     } = *totals;
     let begin = (totals.bytes + totals.gap_bytes).saturating_sub(len);
+    let perhaps = match reason {
+        CloseReason::CaptureEnd => ", or the capture ended too soon",
+        _ => "",
+    };
     (len > 0 && retransmissions >= SENT_AGAIN).then(|| {
         format!(
             "{len} bytes from byte {begin} on were never acknowledged, with {retransmissions} retransmissions: lost on the \
-             way, or too large for it (path MTU)"
+             way, or too large for it (path MTU){perhaps}"
         )
     })
 }

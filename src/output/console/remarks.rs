@@ -188,7 +188,7 @@ impl Page<'_> {
             self.unfold(state, direction);
         }
         for direction in Direction::BOTH {
-            if let Some(text) = words::unacknowledged(direction.of(&closing.totals)) {
+            if let Some(text) = words::unacknowledged(direction.of(&closing.totals), closing.reason) {
                 self.remark(state, direction, closing.last_time, &text);
             }
         }
