@@ -131,24 +131,28 @@ fn a_message_had_no_answer_before_the_client_gave_up() {
 
 #[test]
 fn what_was_sent_again_and_never_acknowledged_did_not_get_through() {
-    let mut talk = message_under_way();
-    let large = talk.last().clone();
-    for seconds in 1..4 {
-        talk.segments
-            .push(large.later(std::time::Duration::from_secs(seconds)));
+    let short = message_under_way();
+    let mut long = Talk::default();
+    long.handshake().client(&[b'x'; 1400]);
+    for (mut talk, bytes, too_large) in [
+        (short, "24 bytes from byte 57", ""),
+        (long, "1400 bytes from byte 0", ", or too large for it (path MTU)"),
+    ] {
+        let last = talk.last().clone();
+        for seconds in 1..4 {
+            talk.segments
+                .push(last.later(std::time::Duration::from_secs(seconds)));
+        }
+        let said =
+            format!("{bytes} on were never acknowledged, with 3 retransmissions: lost on the way{too_large}");
+        let mut reset = talk.clone();
+        reset.pause(5.0).send(0, RST | ACK, b"");
+        assert!(shown(&reset).contains(&format!("[{said}]")));
+        let early = format!("[{said}, or the capture ended too soon]");
+        assert_eq!(*shown(&talk).last().unwrap(), early);
+        talk.pause(5.0).server_acks();
+        assert!(!shown(&talk).iter().any(|line| line.contains("acknowledged")));
     }
-    let said = "24 bytes from byte 57 on were never acknowledged, with 3 retransmissions: lost on the way, or too large for it \
-                (path MTU)";
-    let lines = shown(&talk);
-    assert_eq!(
-        *lines.last().unwrap(),
-        format!("[{said}, or the capture ended too soon]")
-    );
-    let mut reset = talk.clone();
-    reset.pause(5.0).send(0, RST | ACK, b"");
-    assert!(shown(&reset).contains(&format!("[{said}]")));
-    talk.pause(5.0).server_acks();
-    assert!(!shown(&talk).iter().any(|line| line.contains("acknowledged")));
 }
 
 #[test]

@@ -88,6 +88,9 @@ pub fn silent(connection: &Connection, closing: &Closing) -> String {
 /// So many segments came again before what they bring is said to be lost.
 const SENT_AGAIN: u64 = 2;
 
+/// So many bytes may have been in a segment that is too large for a tunnel: the least MTU of IPv6 has room for no more.
+const LARGE: u64 = 1220;
+
 /// What to say of a direction whose last bytes came again and were never acknowledged.
 pub fn unacknowledged(totals: &Totals, reason: CloseReason) -> Option<String> {
     let Totals {
@@ -96,14 +99,19 @@ pub fn unacknowledged(totals: &Totals, reason: CloseReason) -> Option<String> {
         ..
     } = *totals;
     let begin = (totals.bytes + totals.gap_bytes).saturating_sub(len);
-    let perhaps = match reason {
+    let large = if len >= LARGE {
+        ", or too large for it (path MTU)"
+    } else {
+        ""
+    };
+    let early = match reason {
         CloseReason::CaptureEnd => ", or the capture ended too soon",
         _ => "",
     };
     (len > 0 && retransmissions >= SENT_AGAIN).then(|| {
         format!(
             "{len} bytes from byte {begin} on were never acknowledged, with {retransmissions} retransmissions: lost on the \
-             way, or too large for it (path MTU){perhaps}"
+             way{large}{early}"
         )
     })
 }
