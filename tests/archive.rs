@@ -9,26 +9,17 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
-use common::files::{Frame, PcapStyle, pcap};
+use common::files::pcap_of;
 use common::packets::Talk;
 use common::{capture, captures, flowdump, installed, run, until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-const STYLE: PcapStyle = PcapStyle {
-    big_endian: false,
-    nanoseconds: false,
-};
-
 /// Files by name.
 type Files = BTreeMap<String, Vec<u8>>;
 
-fn pcap_of(talks: &[Talk]) -> Vec<u8> {
-    let segments = talks.iter().flat_map(|talk| &talk.segments);
-    let frames: Vec<_> = segments
-        .map(|segment| Frame::new(segment.time, segment.frame()))
-        .collect();
-    pcap(&frames, STYLE)
+fn capture_of(talks: &[Talk]) -> Vec<u8> {
+    pcap_of(talks.iter().flat_map(|talk| &talk.segments))
 }
 
 /// A connection of its own for each number.
@@ -151,7 +142,7 @@ fn names_that_come_again_gaps_and_folders_in_names_are_those_of_a_folder() {
         .collect();
     let place = tempfile::tempdir().unwrap();
     let gaps = place.path().join("gaps.pcap");
-    fs::write(&gaps, pcap_of(&talks)).unwrap();
+    fs::write(&gaps, capture_of(&talks)).unwrap();
     for (capture, arguments) in [
         (&gaps, &["-T", "%A/%B", "-m", "100"][..]),
         (&gaps, &["-T", "%A/%B", "-m", "16M"]),
@@ -182,7 +173,7 @@ fn streams_are_stored_and_the_index_is_deflated() {
         })
         .collect();
     let place = tempfile::tempdir().unwrap();
-    fs::write(place.path().join("x.pcap"), pcap_of(&talks)).unwrap();
+    fs::write(place.path().join("x.pcap"), capture_of(&talks)).unwrap();
     let place = three_ways(&[], &place.path().join("x.pcap"));
     let script = "import zipfile\n\
         z = zipfile.ZipFile('out.zip')\n\
@@ -234,7 +225,7 @@ fn more_members_than_zip_has_room_for_take_zip64() {
         })
         .collect();
     let place = tempfile::tempdir().unwrap();
-    fs::write(place.path().join("x.pcap"), pcap_of(&talks)).unwrap();
+    fs::write(place.path().join("x.pcap"), capture_of(&talks)).unwrap();
     run(flowdump()
         .current_dir(place.path())
         .args(["-q", "-r", "x.pcap", "-o", "x.zip"]))
@@ -313,7 +304,7 @@ fn the_archive_grows_as_connections_end_and_a_stopped_run_leaves_it_whole() {
         let mut later = talk(3);
         later.pause(5.0).handshake();
         let mut flowdump = Piped::start(place.path(), &["-q", "-o", out]);
-        flowdump.says(&pcap_of(&[over, open, later]));
+        flowdump.says(&capture_of(&[over, open, later]));
         until("member before the end", || {
             fs::metadata(&archive).is_ok_and(|file| file.len() > 0)
         });
@@ -341,7 +332,7 @@ fn a_reader_of_the_console_that_goes_leaves_the_archive_whole() {
             talk.client(&[b"line\r\n".as_slice(); 100].concat());
         }
     }
-    fs::write(place.path().join("x.pcap"), pcap_of(&talks)).unwrap();
+    fs::write(place.path().join("x.pcap"), capture_of(&talks)).unwrap();
     let mut command = flowdump();
     let mut child = command
         .args(["-q", "-r", "x.pcap", "-c", "-o", "x.zip"])
@@ -364,7 +355,7 @@ fn a_long_connection_does_not_sit_in_memory() {
     const LONG: usize = 160 << 20;
     let mut long = talk(1);
     long.handshake();
-    let begin = pcap_of(std::slice::from_ref(&long));
+    let begin = capture_of(std::slice::from_ref(&long));
     let place = tempfile::tempdir().unwrap();
     let mut flowdump = Piped::start(place.path(), &["-q", "-o", "x.zip"]);
     flowdump.says(&begin);
@@ -379,7 +370,7 @@ fn a_long_connection_does_not_sit_in_memory() {
             long.client(&payload);
         }
         // Without the header of the file.
-        flowdump.says(&pcap_of(std::slice::from_ref(&long))[24..]);
+        flowdump.says(&capture_of(std::slice::from_ref(&long))[24..]);
     }
     let peak = flowdump.peak();
     assert_eq!(flowdump.ended(), Some(0));
@@ -401,7 +392,7 @@ fn a_disk_that_fills_up_leaves_what_was_written() {
             talk
         })
         .collect();
-    fs::write(place.path().join("x.pcap"), pcap_of(&talks)).unwrap();
+    fs::write(place.path().join("x.pcap"), capture_of(&talks)).unwrap();
     fs::create_dir(place.path().join("small")).unwrap();
     // What is mounted there is gone with the shell.
     let script = "mount -t tmpfs -o size=2m small small || exit 99; \

@@ -5,30 +5,21 @@ mod common;
 
 use std::path::PathBuf;
 
-use common::files::{Frame, PcapStyle, pcap};
+use common::files::pcap_of;
 use common::packets::{ACK, FIN, RST, Talk};
 use common::{console, flowdump, run};
 
-/// These talks as a capture.
-fn saved(talks: &[&Talk]) -> (tempfile::TempDir, PathBuf) {
-    let frames: Vec<_> = talks
-        .iter()
-        .flat_map(|talk| &talk.segments)
-        .map(|segment| Frame::new(segment.time, segment.frame()))
-        .collect();
-    let style = PcapStyle {
-        big_endian: false,
-        nanoseconds: false,
-    };
+/// A talk as a capture.
+fn saved(talk: &Talk) -> (tempfile::TempDir, PathBuf) {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("talk.pcap");
-    std::fs::write(&path, pcap(&frames, style)).unwrap();
+    std::fs::write(&path, pcap_of(&talk.segments)).unwrap();
     (place, path)
 }
 
 /// What the console shows of a talk, without times and addresses.
 fn shown(talk: &Talk) -> Vec<String> {
-    let (_place, path) = saved(&[talk]);
+    let (_place, path) = saved(talk);
     let text = console(&path);
     let lines = text.lines().map(|line| line.split_once("  ").unwrap().1);
     lines.map(str::to_owned).collect()
@@ -36,7 +27,7 @@ fn shown(talk: &Talk) -> Vec<String> {
 
 /// The table's rows, by column: the last columns are the reply, seconds, and the end.
 fn summary(talk: &Talk) -> (String, String) {
-    let (_place, path) = saved(&[talk]);
+    let (_place, path) = saved(talk);
     let ran = run(flowdump().args(["--summary", "--color", "never", "-r"]).arg(path)).ok();
     (ran.text().lines().last().unwrap().to_owned(), ran.stderr)
 }
@@ -100,7 +91,7 @@ fn the_greeting_was_late() {
             .iter()
             .filter(|line| *line == "[the greeting came 4.0 s after the SYN]");
         assert_eq!(late.count(), said, "{lines:?}");
-        let (_place, path) = saved(&[&talk]);
+        let (_place, path) = saved(&talk);
         let events = run(flowdump().args(["-q", "--json", "-r"]).arg(path)).ok().text();
         let latency = format!(r#""latency":{:.3}"#, seconds + 0.003);
         assert!(events.contains(&latency), "{events}");
@@ -217,7 +208,7 @@ fn a_mail_of_which_a_recipient_was_refused_is_not_all_well() {
         .client(b"hello\r\n.\r\n")
         .server(b"250 queued\r\n")
         .close();
-    let (_place, path) = saved(&[&talk]);
+    let (_place, path) = saved(&talk);
     let ran = run(flowdump()
         .args(["--summary", "--color", "always", "-r"])
         .arg(path))

@@ -4,7 +4,7 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
-use common::files::{Frame, PcapStyle, pcap};
+use common::files::pcap_of;
 use common::packets::{ACK, Talk, Tcp};
 use common::{flowdump, run};
 
@@ -53,16 +53,8 @@ fn files(name: &str, options: &[&str]) -> Vec<(String, Vec<u8>)> {
 
 /// These segments as a capture file.
 fn saved(segments: &[Tcp], folder: &Path) -> PathBuf {
-    let frames: Vec<_> = segments
-        .iter()
-        .map(|segment| Frame::new(segment.time, segment.frame()))
-        .collect();
-    let style = PcapStyle {
-        big_endian: false,
-        nanoseconds: true,
-    };
     let path = folder.join("talk.pcap");
-    std::fs::write(&path, pcap(&frames, style)).unwrap();
+    std::fs::write(&path, pcap_of(segments)).unwrap();
     path
 }
 

@@ -8,20 +8,12 @@ use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
-use common::files::{Frame, PcapStyle, pcap};
+use common::files::pcap_of;
 use common::packets::Talk;
 use common::{capture, flowdump, listing, run, until};
 
-fn pcap_of(talks: &[Talk]) -> Vec<u8> {
-    let segments = talks.iter().flat_map(|talk| &talk.segments);
-    let frames: Vec<_> = segments
-        .map(|segment| Frame::new(segment.time, segment.frame()))
-        .collect();
-    let style = PcapStyle {
-        big_endian: false,
-        nanoseconds: false,
-    };
-    pcap(&frames, style)
+fn capture_of(talks: &[Talk]) -> Vec<u8> {
+    pcap_of(talks.iter().flat_map(|talk| &talk.segments))
 }
 
 fn talk(number: usize) -> Talk {
@@ -45,7 +37,7 @@ fn bytes_are_on_disk_after_a_second_also_where_the_clock_goes_back() {
         .stdin(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(&pcap_of(&[ahead, before])).unwrap();
+    stdin.write_all(&capture_of(&[ahead, before])).unwrap();
     until("files while the pipe is open", || {
         out.exists() && listing(&out).iter().filter(|(_, size)| *size > 0).count() == 2
     });
@@ -106,7 +98,7 @@ fn who_stops_reading_stops_nothing_that_goes_elsewhere() {
             talk.client(&b"line\r\n".repeat(100));
         }
     }
-    let capture = pcap_of(&talks);
+    let capture = capture_of(&talks);
     fs::write(place.path().join("x.pcap"), &capture).unwrap();
     for (number, read) in [&["-c"][..], &["--json"], &["-c", "--summary"]]
         .iter()
@@ -150,7 +142,7 @@ fn who_stops_reading_the_packets_ends_the_run_only_where_nothing_else_is_written
     for _ in 0..2000 {
         talk.client(&b"line\r\n".repeat(100));
     }
-    fs::write(place.path().join("x.pcap"), pcap_of(&[talk])).unwrap();
+    fs::write(place.path().join("x.pcap"), capture_of(&[talk])).unwrap();
     for more in [&["-o", "out"][..], &[]] {
         let mut command = flowdump();
         command.args(["-q", "-r", "x.pcap", "-w", "-"]).args(more);
@@ -181,7 +173,7 @@ fn a_run_that_nobody_reads_any_more_ends_whoever_went_first() {
     for _ in 0..2000 {
         talk.pause(1.0).client(b"line\r\n");
     }
-    let capture = pcap_of(&[talk]);
+    let capture = capture_of(&[talk]);
     for lines_first in [true, false] {
         for threads in ["1", "4"] {
             let mut command = flowdump();
@@ -238,7 +230,7 @@ fn rows_of_the_table_and_lines_of_the_console_do_not_break_each_other() {
         .collect();
     let place = tempfile::tempdir().unwrap();
     let file = place.path().join("x.pcap");
-    fs::write(&file, pcap_of(&talks)).unwrap();
+    fs::write(&file, capture_of(&talks)).unwrap();
     let shown = |threads: &str| {
         let mut command = flowdump();
         command.args([
@@ -270,7 +262,7 @@ fn few_descriptors_are_enough_for_many_streams() {
     }
     all.segments.sort_by_key(|segment| segment.time);
     let place = tempfile::tempdir().unwrap();
-    fs::write(place.path().join("x.pcap"), pcap_of(&[all])).unwrap();
+    fs::write(place.path().join("x.pcap"), capture_of(&[all])).unwrap();
     for (descriptors, threads) in [("64", "4"), ("24", "1"), ("24", "2")] {
         let out = place.path().join(format!("{descriptors}-{threads}"));
         let script = "ulimit -n $1; cat x.pcap | \"$0\" -q --threads $2 -o \"$3\" -r -";

@@ -1,5 +1,6 @@
 //! Frames with their times, and the pcap and pcapng files that hold them.
 
+use super::packets::Tcp;
 use flowdump::capture::{LinkType, Packet};
 use flowdump::time::Timestamp;
 
@@ -36,6 +37,19 @@ impl Frame {
 pub struct PcapStyle {
     pub big_endian: bool,
     pub nanoseconds: bool,
+}
+
+/// A pcap file of these segments.
+pub fn pcap_of<'t>(segments: impl IntoIterator<Item = &'t Tcp>) -> Vec<u8> {
+    let frames: Vec<_> = segments
+        .into_iter()
+        .map(|segment| Frame::new(segment.time, segment.frame()))
+        .collect();
+    let style = PcapStyle {
+        big_endian: false,
+        nanoseconds: true,
+    };
+    pcap(&frames, style)
 }
 
 /// A pcap file of Ethernet frames.
