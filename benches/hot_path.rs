@@ -8,12 +8,14 @@ use std::cell::Cell;
 use std::hint::black_box;
 use std::io::BufWriter;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use flowdump::capture::{FileSource, Next, Packet, Source};
 use flowdump::decode::{DecodeOptions, Decoder};
-use flowdump::event::{Connection, Emit, Event};
+use flowdump::event::{Connection, Emit, Event, Sink};
 use flowdump::flow::{FlowOptions, FlowTable};
+use flowdump::output::{Body, Console, ConsoleOptions, Palette, Show, TimeStyle, TlsStyle, Unprintable};
 use flowdump::watch::Watchers;
 use flowdump_bench::capture::Capture;
 use flowdump_bench::kinds::{Amount, Kind, generate};
@@ -62,6 +64,42 @@ fn each_packet(load: &Load, mut each: impl FnMut(&Packet<'_>)) {
     }
 }
 
+/// What `-c` shows of them, written to nowhere.
+fn to_the_console(load: &Load) {
+    let mut console = Console::new(
+        std::io::sink(),
+        ConsoleOptions {
+            palette: Palette::colours(),
+            time: TimeStyle::Utc,
+            prefix: true,
+            show: Show::Lines(Unprintable::Escape),
+            tls: TlsStyle::Records,
+            body: Body::All,
+            secrets: false,
+            unicode: true,
+            verbose: false,
+            patience: Duration::from_secs(1),
+        },
+    );
+    let mut watchers = Watchers::new();
+    let mut decoder = Decoder::new(DecodeOptions::default());
+    let mut table = FlowTable::new(FlowOptions::default());
+    let mut show = |connection: &Connection, event: &Event<'_>| {
+        watchers.event(connection, event, &mut |connection, event| {
+            console.event(connection, event)
+        })
+    };
+    each_packet(load, |packet| {
+        if let Some(segment) = decoder.decode(packet) {
+            table
+                .segment(&segment, &mut show)
+                .expect("nowhere takes everything");
+        }
+    });
+    table.finish(&mut show).expect("nowhere takes everything");
+    console.finish().expect("nowhere takes everything");
+}
+
 /// Stream bytes that come out of the flow table, or of the watchers behind it.
 fn through_flow(load: &Load, watchers: Option<&mut Watchers>) -> u64 {
     let mut decoder = Decoder::new(DecodeOptions::default());
@@ -93,6 +131,7 @@ fn through_flow(load: &Load, watchers: Option<&mut Watchers>) -> u64 {
 fn stages(criterion: &mut Criterion) {
     let loads = [
         load("bulk", Kind::Bulk),
+        load("bulk-text", Kind::BulkText),
         load("mail", Kind::Mail),
         load("swarm", Kind::Swarm),
         load("synflood", Kind::Synflood),
@@ -122,6 +161,9 @@ fn stages(criterion: &mut Criterion) {
         });
         group.bench_function(BenchmarkId::from_parameter("watch"), |bencher| {
             bencher.iter(|| black_box(through_flow(load, Some(&mut Watchers::new()))));
+        });
+        group.bench_function(BenchmarkId::from_parameter("console"), |bencher| {
+            bencher.iter(|| to_the_console(load));
         });
         group.finish();
     }

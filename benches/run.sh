@@ -4,7 +4,8 @@
 #
 #   SCALE=small|full   size of the captures (default full: 1 GB, a million connections, five million SYNs: an hour)
 #   ONLY='bulk mail'   only these parts (bulk mail swarm disk synflood lossy console memory linear live); docs stay
-#   DISK=/var/tmp      a folder on a disk, for the part of that name, which is left out without: six million files
+#   DISK=/var/tmp      a folder on a disk, for the part of that name, which is left out without: lines, an archive,
+#                      and six million files, which the disk takes minutes to make and to delete
 #   MEMORY_FS=/dev/shm where output goes: what is measured is programs, not a disk
 #   FLOWDUMP=…         another binary
 set -euo pipefail
@@ -16,6 +17,7 @@ FLOWDUMP=${FLOWDUMP:-target/release/flowdump}
 WORK=target/bench/$SCALE
 TOOLS=target/release
 OUT=${MEMORY_FS:-/dev/shm}/flowdump-bench.$$
+disk=
 DOC=$WORK/benchmarks.md
 
 case $SCALE in
@@ -50,6 +52,12 @@ capture() {
     warm=$WORK/$name.pcap
 }
 
+# What takes much new memory waits for the host on a virtual machine that gives back what is free, five times as long
+# in one run as in the next: as much as any program writes is written and deleted before each run.
+new=$((mega * 3))
+half=$(($(free_kib "$OUT") / 2048))
+[ $new -lt $half ] || new=$half
+
 # --- measuring ----------------------------------------------------------------------------------------
 
 csv=$WORK/hyperfine.csv
@@ -66,7 +74,8 @@ time_all() {
     done
     local once=1
     [ "$count" -gt 1 ] || once=0
-    hyperfine --style basic --warmup $once --runs "$count" --prepare "rm -rf $OUT/o; cat $warm >/dev/null" \
+    hyperfine --style basic --warmup $once --runs "$count" \
+        --prepare "rm -rf $OUT/o ${disk:+$disk/o}; head -c ${new}M /dev/zero >$OUT/new; rm $OUT/new; cat $warm >/dev/null" \
         --export-csv "$csv" \
         "${args[@]}" >&2
     # name, median, user + system
@@ -117,8 +126,8 @@ say "# Benchmarks" "" \
     "Written by \`make bench\` (\`SCALE=$SCALE benches/run.sh\`); what the captures are: \`benches/generator/\`." \
     "Medians of $runs runs after one to warm up (*swarm* to files: $swarm_runs; tcpflow on it and on *synflood*: $slow_runs), all programs of a" \
     "table one after the other in one go, captures in the page cache, output on a memory file system into a" \
-    "fresh folder. Ratios mean something on other machines, seconds do not. Streams are compared with the" \
-    "captures' manifests byte for byte. The *bare loop* creates, writes and closes the same files and does" \
+    "fresh folder, memory for it touched before. Ratios mean something on other machines, seconds do not." \
+    "Streams are compared with the captures' manifests byte for byte. The *bare loop* creates, writes and closes the same files and does" \
     "nothing else; *plain C* (\`benches/plain.c\`) is the least that puts each segment where it belongs." "" \
     "- $(date -u +%F), $(git describe --always --dirty 2>/dev/null || echo 'no git')" \
     "- $(nproc) × $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1), $(awk '/MemTotal/ { printf "%.0f GB", $2 / 1e6 }' /proc/meminfo), Linux $(uname -r), load $(cut -d' ' -f1 /proc/loadavg) before it began" \
@@ -180,16 +189,26 @@ if part swarm; then
 fi
 
 if [ -n "${DISK:-}" ] && part disk; then
-    capture swarm swarm --connections $swarm
     disk=$DISK/flowdump-bench.$$
     mkdir -p "$disk"
     trap 'rm -rf "$OUT" "$disk"' EXIT
+    type=$(df --output=fstype "$disk" | tail -1)
+    for name in mail bulk-text; do
+        capture $name $name --megabytes $mega
+        all=("flowdump -c -g > file" "$(fd $name) -c -g > $disk/o" "cat > file" "cat $WORK/$name.pcap > $disk/o")
+        if have tcpflow; then all+=("tcpflow -c -g -FT > file" "$(tf $name) -c -g -FT > $disk/o"); fi
+        time_all "$runs" "${all[@]}"
+        table "On a disk: console, $name, $mega MB" "On $type, whose writing to the disk is not waited for."
+    done
+    capture swarm swarm --connections $swarm
+    time_all "$runs" "flowdump to .zip" "$(fd swarm) -o $disk/o/a.zip"
     # Folders of their own, deleted at the end: making files after many were deleted takes ext4 far longer.
-    all=("flowdump to .zip" "$(fd swarm) -o $disk/flowdump.zip")
+    all=("flowdump" "$(fd swarm) -o $disk/flowdump")
     if have tcpflow; then all+=("tcpflow" "$(tf swarm) -o $disk/tcpflow"); fi
-    all+=("flowdump" "$(fd swarm) -o $disk/flowdump" "bare loop" "$TOOLS/bench-files $WORK/swarm.tsv $disk/bare")
+    all+=("bare loop" "$TOOLS/bench-files $WORK/swarm.tsv $disk/bare")
     time_all 1 "${all[@]}"
-    table "On a disk: $swarm connections of six packets" "One run each, on $(df --output=fstype "$disk" | tail -1)."
+    table "On a disk: $swarm connections of six packets" "On $type; one run each but for the archive."
+    disk=
 fi
 
 if part console; then

@@ -3,7 +3,9 @@
 //! Control characters, escape sequences, and Unicode's bidi and invisible controls come out as text;
 //! valid UTF-8 stays as it is.
 
-use super::marks::{BLOCK, Block};
+use fearless_simd::{Level, Simd, dispatch};
+
+use super::marks::{BLOCK, Block, ones};
 use super::sheet::Sheet;
 use crate::text::is_harmless;
 
@@ -68,7 +70,7 @@ const fn hex(byte: u8) -> [u8; WIDEST] {
 
 /// Appends `bytes` to `out`, made harmless. Tabs stay.
 pub fn escape(bytes: &[u8], how: Unprintable, out: &mut Sheet) {
-    let (as_it_is, rest) = bytes.split_at(harmless_len(bytes));
+    let (as_it_is, rest) = bytes.split_at(dispatch!(Level::new(), simd => harmless_len(simd, bytes)));
     out.put(as_it_is);
     if !rest.is_empty() {
         escape_each(rest, how, out);
@@ -76,11 +78,12 @@ pub fn escape(bytes: &[u8], how: Unprintable, out: &mut Sheet) {
 }
 
 /// How many of the first bytes can be shown as they are.
-fn harmless_len(bytes: &[u8]) -> usize {
+#[inline(always)]
+fn harmless_len(simd: impl Simd, bytes: &[u8]) -> usize {
     let mut new = 0;
     let mut block = 0;
     while block < bytes.len() {
-        let mut marks = Block::first_of(bytes.get(block..).unwrap_or_default()).marks();
+        let mut marks = Block::first_of(simd, bytes.get(block..).unwrap_or_default()).marks();
         while marks != 0 {
             let at = block + marks.trailing_zeros() as usize;
             marks &= marks - 1;
@@ -221,7 +224,7 @@ impl Entries {
         }
         Self {
             entries,
-            characters: Block::first_of(&flags).equal(1),
+            characters: ones(&flags),
         }
     }
 }

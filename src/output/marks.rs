@@ -1,35 +1,41 @@
 //! A look at 64 bytes at once: which of them need a closer one.
+//!
+//! What a processor can do with vectors is asked when the program runs, and the loops around these looks are there
+//! once for each kind ([`fearless_simd::dispatch`]): all of this is generic, and inlined into them.
 
-use wide::u8x16;
+use fearless_simd::prelude::*;
+use fearless_simd::{Level, Simd, dispatch, u8x64};
 
 /// Bytes looked at at once.
 pub const BLOCK: usize = u64::BITS as usize;
 
 /// 64 bytes, looked at together. Every answer has a bit for each of them, the first one lowest.
 #[derive(Debug, Clone, Copy)]
-pub struct Block([u8x16; 4]);
+pub struct Block<S: Simd> {
+    simd: S,
+    bytes: u8x64<S>,
+}
 
-impl Block {
+impl<S: Simd> Block<S> {
     /// The first 64 of `bytes`; spaces behind them where they are fewer.
-    #[inline]
-    pub fn first_of(bytes: &[u8]) -> Self {
+    #[inline(always)]
+    pub fn first_of(simd: S, bytes: &[u8]) -> Self {
         match bytes.first_chunk() {
-            Some(block) => Self::new(block),
-            None => Self::new(&padded(bytes)),
+            Some(block) => Self::new(simd, block),
+            None => Self::new(simd, &padded(bytes)),
         }
     }
 
-    #[inline]
-    fn new(block: &[u8; BLOCK]) -> Self {
-        let mut lanes = [u8x16::ZERO; 4];
-        for (lane, bytes) in lanes.iter_mut().zip(block.as_chunks().0) {
-            *lane = u8x16::new(*bytes);
+    #[inline(always)]
+    fn new(simd: S, block: &[u8; BLOCK]) -> Self {
+        Self {
+            simd,
+            bytes: u8x64::simd_from(simd, *block),
         }
-        Self(lanes)
     }
 
     /// Which are controls or beyond ASCII.
-    #[inline]
+    #[inline(always)]
     pub fn marks(self) -> u64 {
         // Delete, what is beyond ASCII, and, going round, what is below the space.
         self.within(0x7f, 0xff - 0x7f + 1 + 0x20)
@@ -37,9 +43,7 @@ impl Block {
 
     /// Which belong to characters beyond ASCII that are shown as they are, as far as their first two bytes tell, and
     /// as they are whole within the block: most of the letters and punctuation of the world.
-    // Out of the way of the usual, for whose sake the compiler keeps the block in registers.
-    #[cold]
-    #[inline(never)]
+    #[inline(always)]
     pub fn harmless_characters(self) -> u64 {
         let follows = self.within(0x80, 0x40);
         let second = |byte| self.equal(byte) >> 1;
@@ -55,26 +59,23 @@ impl Block {
     }
 
     /// Which are `byte`.
-    #[inline]
+    #[inline(always)]
     pub fn equal(self, byte: u8) -> u64 {
-        let byte = u8x16::splat(byte);
-        self.bits(|lane| lane.cmp_eq(byte))
+        self.bytes.simd_eq(u8x64::splat(self.simd, byte)).to_bitmask()
     }
 
     /// Which are one of the `count` bytes from `first` on; behind 255 comes 0.
-    #[inline]
+    #[inline(always)]
     fn within(self, first: u8, count: u8) -> u64 {
-        let (first, last) = (u8x16::splat(first), u8x16::splat(count - 1));
-        self.bits(|lane| (lane - first).min(last).cmp_eq(lane - first))
+        let first = u8x64::splat(self.simd, first);
+        let last = u8x64::splat(self.simd, count - 1);
+        (self.bytes - first).simd_le(last).to_bitmask()
     }
+}
 
-    #[inline]
-    fn bits(self, are_marked: impl Fn(u8x16) -> u8x16) -> u64 {
-        let lanes = self.0.iter().rev();
-        lanes.fold(0, |bits, lane| {
-            bits << 16 | u64::from(are_marked(*lane).move_mask().cast_unsigned())
-        })
-    }
+/// Which of 64 bytes are 1.
+pub fn ones(bytes: &[u8; BLOCK]) -> u64 {
+    dispatch!(Level::baseline(), simd => Block::new(simd, bytes).equal(1))
 }
 
 /// What is left where there is too little for a block.
@@ -92,13 +93,28 @@ mod tests {
     use super::*;
     use crate::text::is_harmless;
 
+    /// By each kind of vectors that this processor has.
+    fn by_each(look: impl Fn(Level) -> u64) -> u64 {
+        let baseline = look(Level::baseline());
+        assert_eq!(look(Level::new()), baseline);
+        #[cfg(target_arch = "x86_64")]
+        if let Some(avx2) = Level::new().as_avx2() {
+            assert_eq!(look(Level::Avx2(avx2)), baseline);
+        }
+        baseline
+    }
+
+    fn harmless_characters(bytes: &[u8]) -> u64 {
+        by_each(|level| dispatch!(level, simd => Block::first_of(simd, bytes).harmless_characters()))
+    }
+
     #[test]
     fn a_character_of_which_one_bit_is_given_is_harmless_and_whole() {
         let mut known = 0;
         for character in '\u{80}'..='\u{10fff}' {
             for before in [0, BLOCK - 3] {
                 let text = format!("{}{character}", " ".repeat(before));
-                let harmless = Block::first_of(text.as_bytes()).harmless_characters();
+                let harmless = harmless_characters(text.as_bytes());
                 if harmless != 0 {
                     assert!(is_harmless(character), "{character:?}");
                     let all = ((1 << character.len_utf8()) - 1) << before;
@@ -116,20 +132,21 @@ mod tests {
             b"\xa4\xc3",
             b"\xe2\x80\xae",
         ] {
-            assert_eq!(Block::first_of(broken).harmless_characters(), 0, "{broken:x?}");
+            assert_eq!(harmless_characters(broken), 0, "{broken:x?}");
         }
     }
 
     proptest::proptest! {
         #[test]
         fn a_bit_stands_for_a_byte(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..80)) {
-            let block = Block::first_of(&bytes);
+            let marks = by_each(|level| dispatch!(level, simd => Block::first_of(simd, &bytes).marks()));
+            let equal = by_each(|level| dispatch!(level, simd => Block::first_of(simd, &bytes).equal(b'e')));
             let wanted = |is: fn(u8) -> bool| {
                 let bits = bytes.iter().take(BLOCK).enumerate();
                 bits.fold(0, |bits, (at, byte)| bits | u64::from(is(*byte)) << at)
             };
-            proptest::prop_assert_eq!(block.marks(), wanted(|byte| !(b' '..=b'~').contains(&byte)));
-            proptest::prop_assert_eq!(block.equal(b'e'), wanted(|byte| byte == b'e'));
+            proptest::prop_assert_eq!(marks, wanted(|byte| !(b' '..=b'~').contains(&byte)));
+            proptest::prop_assert_eq!(equal, wanted(|byte| byte == b'e'));
         }
     }
 }

@@ -52,7 +52,7 @@ impl Sheet {
     }
 
     /// `len` bytes or more to write to, behind what was put on it, of whatever content.
-    #[inline]
+    #[inline(always)]
     pub fn room(&mut self, len: usize) -> &mut [u8] {
         if self.bytes.len() - self.filled < len {
             self.grow(len);
@@ -67,7 +67,7 @@ impl Sheet {
     }
 
     /// Keeps the first `len` bytes of the room.
-    #[inline]
+    #[inline(always)]
     pub fn keep(&mut self, len: usize) {
         self.filled = (self.filled + len).min(self.bytes.len());
     }
@@ -82,7 +82,7 @@ impl Sheet {
 
     /// Appends the first so many bytes of one and of another; cheaper than [`Self::put`] for short ones that more
     /// bytes follow.
-    #[inline]
+    #[inline(always)]
     pub fn put_firsts(&mut self, (one, one_len): (&[u8], usize), (other, other_len): (&[u8], usize)) {
         if one_len <= SHORT
             && other_len <= SHORT

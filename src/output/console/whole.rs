@@ -3,17 +3,16 @@
 //! 64 bytes are looked at at once for what may end or disturb a line, which costs less than a search for each
 //! line end and a second look at what stands between them.
 
+use fearless_simd::{Level, Simd, dispatch};
 use memchr::memchr;
 
 use super::page::{Page, put_harmless};
 use super::state::State;
 use crate::event::{Direction, Kind};
-use crate::output::escape::harmless_width;
+use crate::output::escape::{Unprintable, harmless_width};
 use crate::output::marks::{BLOCK, Block};
+use crate::output::sheet::Sheet;
 use crate::time::Timestamp;
-
-/// After so many characters beyond ASCII, those of a block are looked at together: there will be more.
-const ONE_BY_ONE: usize = 16;
 
 impl Page<'_> {
     /// Shows the whole lines that `bytes` begin with. Returns what is left.
@@ -35,62 +34,110 @@ impl Page<'_> {
             .fill(self.options, self.clock, state, direction, time, kind);
         let out = &mut *self.out;
         out.put(self.margin.start());
-        let [between, between_bare] = self.margin.between();
-        // Where the line at hand begins, and where what was not looked at yet does.
-        let (mut begin, mut new) = (0, 0);
-        let mut beyond_ascii = 0;
-        let mut at_block = 0;
-        'blocks: while let Some(ahead @ [_, ..]) = bytes.get(at_block..) {
-            let mut marks = Block::first_of(ahead).marks();
-            while marks != 0 {
-                let at = at_block + marks.trailing_zeros() as usize;
-                marks &= marks - 1;
-                if at < new {
-                    continue;
-                }
-                let (Some(line), Some(rest)) = (bytes.get(begin..), bytes.get(at..)) else {
-                    break 'blocks;
-                };
-                let (line_end, between) = match *rest {
-                    [b'\r', b'\n', ..] => {
-                        // The mark of the LF.
-                        marks &= marks.wrapping_sub(1);
-                        (2, between)
-                    }
-                    [b'\n', ..] => (1, between_bare),
-                    [b'\t', ..] => continue,
-                    _ => {
-                        let width = harmless_width(rest);
-                        if width > 0 {
-                            new = at + width;
-                            beyond_ascii += 1;
-                            if beyond_ascii > ONE_BY_ONE {
-                                marks &= !Block::first_of(ahead).harmless_characters();
-                            }
-                            continue;
-                        }
-                        // Whatever else is in this line is for the careful way.
-                        let Some(end) = memchr(b'\n', rest).map(|end| at + end + 1) else {
-                            break 'blocks;
-                        };
-                        let line = bytes.get(begin..end).unwrap_or_default();
-                        put_harmless(line, self.options.show.unprintable(), out);
-                        let (text, len) = between;
-                        out.put(text.get(..len).unwrap_or_default());
-                        (begin, new, at_block) = (end, end, end);
-                        continue 'blocks;
-                    }
-                };
-                out.put_firsts((line, at - begin), between);
-                begin = at + line_end;
-                new = begin;
-            }
-            at_block += BLOCK;
-        }
+        let mut lines = Lines {
+            bytes,
+            begin: 0,
+            between: self.margin.between(),
+            unprintable: self.options.show.unprintable(),
+            out,
+        };
+        dispatch!(Level::new(), simd => lines.put(simd));
+        let begin = lines.begin;
         // The one that follows no line.
-        out.take_back(self.margin.start().len());
+        self.out.take_back(self.margin.start().len());
         bytes.get(begin..).unwrap_or_default()
     }
+}
+
+/// Lines on their way to a sheet.
+struct Lines<'a> {
+    bytes: &'a [u8],
+    /// Where the line at hand begins.
+    begin: usize,
+    /// What stands between lines, and how much of it is meant; the same behind a line that ended without a CR.
+    between: [(&'a [u8], usize); 2],
+    unprintable: Unprintable,
+    out: &'a mut Sheet,
+}
+
+impl Lines<'_> {
+    /// Puts down the whole lines.
+    #[inline(always)]
+    fn put(&mut self, simd: impl Simd) {
+        let mut at_block = 0;
+        while let Some(ahead @ [_, ..]) = self.bytes.get(at_block..) {
+            let block = Block::first_of(simd, ahead);
+            let ends = block.equal(b'\n');
+            let crs = block.equal(b'\r') & ends >> 1;
+            let mut odd = block.marks() & !(ends | crs | block.equal(b'\t'));
+            let mut looked_at = BLOCK;
+            if odd != 0 {
+                odd &= !block.harmless_characters();
+                looked_at = first_harmful(ahead, odd);
+            }
+            self.put_up_to(at_block, ends & bits_below(looked_at));
+            at_block += looked_at;
+            // What may go on behind the block begins the next one.
+            if looked_at < CUT_OFF || looked_at < BLOCK && ahead.len() <= BLOCK {
+                // Whatever else is in this line is for the careful way.
+                let Some(end) = memchr(b'\n', ahead.get(looked_at..).unwrap_or_default()) else {
+                    return;
+                };
+                let end = at_block + end + 1;
+                let line = self.bytes.get(self.begin..end).unwrap_or_default();
+                put_harmless(line, self.unprintable, self.out);
+                let [(text, len), _] = self.between;
+                self.out.put(text.get(..len).unwrap_or_default());
+                (self.begin, at_block) = (end, end);
+            }
+        }
+    }
+
+    /// Puts down the lines that end in the block at `at_block`, at the LFs for which these bits stand.
+    #[inline(always)]
+    fn put_up_to(&mut self, at_block: usize, mut ends: u64) {
+        while ends != 0 {
+            let end = at_block + ends.trailing_zeros() as usize;
+            ends &= ends - 1;
+            let Some(line) = self.bytes.get(self.begin..) else {
+                return;
+            };
+            let len = end - self.begin;
+            let [between, between_bare] = self.between;
+            match line.get(len.wrapping_sub(1)) {
+                Some(b'\r') => self.out.put_firsts((line, len - 1), between),
+                _ => self.out.put_firsts((line, len), between_bare),
+            }
+            self.begin = end + 1;
+        }
+    }
+}
+
+/// From here on a character of a block may be cut off by its end.
+const CUT_OFF: usize = BLOCK - 3;
+
+/// Where the first of the bytes for which these bits stand is that does not belong to a character that can be shown
+/// as it is. Behind the end of the block, where the last character ends, if none is.
+#[inline]
+fn first_harmful(block: &[u8], mut odd: u64) -> usize {
+    while odd != 0 {
+        let at = odd.trailing_zeros() as usize;
+        let width = harmless_width(block.get(at..).unwrap_or_default());
+        if width == 0 {
+            return at;
+        }
+        if at + width >= BLOCK {
+            return at + width;
+        }
+        odd &= !bits_below(at + width);
+    }
+    BLOCK
+}
+
+/// The lowest so many bits.
+#[inline(always)]
+const fn bits_below(count: usize) -> u64 {
+    if count < BLOCK { (1 << count) - 1 } else { u64::MAX }
 }
 
 #[cfg(test)]
