@@ -78,6 +78,7 @@ fn to_the_console(load: &Load) {
             secrets: false,
             unicode: true,
             verbose: false,
+            live: false,
             patience: Duration::from_secs(1),
         },
     );

@@ -202,7 +202,7 @@ impl Config {
                 ..DecodeOptions::default()
             },
             flow,
-            console: console.then(|| console_options(&args, here)),
+            console: console.then(|| console_options(&args, here, live)),
             files,
             write: args.write.clone().map(|path| {
                 let options = WriteOptions {

@@ -158,6 +158,8 @@ pub enum TcpNote {
     ZeroWindow,
     /// A keep-alive probe.
     KeepAlive,
+    /// So many SYNs have come, and no answer.
+    Unanswered { syns: u16 },
     /// A reset that does not fit the sequence space and was not believed.
     ResetIgnored,
     /// A FIN far outside the window, that was not believed.

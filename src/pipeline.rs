@@ -343,7 +343,7 @@ impl<'c> Run<'c> {
     fn finish(&mut self) -> Result<(), RunError> {
         // Nothing more comes: what waits for time to pass is shown, in the order in which it would have been.
         let ends = &mut self.ends;
-        let told = ends.tick(Timestamp::from_nanos(i64::MAX)).and_then(|()| {
+        let told = ends.tick(Timestamp::NEVER).and_then(|()| {
             self.flow
                 .finish(&mut |connection, event| ends.event(connection, event))
         });

@@ -11,6 +11,9 @@ use std::time::Duration;
 pub struct Timestamp(i64);
 
 impl Timestamp {
+    /// Behind all packets: what waits for a time to come need not wait any longer.
+    pub const NEVER: Self = Self(i64::MAX);
+
     /// A time from whole nanoseconds since the epoch.
     pub const fn from_nanos(nanos: i64) -> Self {
         Self(nanos)

@@ -6,7 +6,7 @@ mod common;
 use std::path::PathBuf;
 
 use common::files::pcap_of;
-use common::packets::{ACK, FIN, RST, Talk};
+use common::packets::{ACK, FIN, RST, SYN, Talk};
 use common::{console, flowdump, run};
 
 /// A talk as a capture.
@@ -76,6 +76,69 @@ fn nothing_was_said_and_somebody_hung_up() {
     let mut end_of_it = Talk::default();
     end_of_it.close();
     assert_eq!(shown(&end_of_it), [""; 0]);
+}
+
+/// A SYN after each of these pauses.
+fn knocking(pauses: &[f64]) -> Talk {
+    let mut talk = Talk::default();
+    let isn = talk.seq[0];
+    for pause in pauses {
+        talk.seq[0] = isn;
+        talk.pause(*pause).send(0, SYN, b"");
+    }
+    talk
+}
+
+#[test]
+fn nobody_answered_the_syn() {
+    assert_eq!(shown(&knocking(&[0.0])), ["[no answer to the SYN]"]);
+    assert_eq!(
+        shown(&knocking(&[0.0, 1.0])),
+        ["[no answer to the SYN, sent 2 times]"]
+    );
+    let so_far = "[no answer to the SYN so far, sent 3 times]";
+    assert_eq!(
+        shown(&knocking(&[0.0, 1.0, 2.0, 4.0])),
+        [so_far, "[no answer to the SYN, sent 4 times]"]
+    );
+    let mut at_last = knocking(&[0.0, 1.0, 2.0]);
+    at_last
+        .send(1, SYN | ACK, b"")
+        .send(0, ACK, b"")
+        .server(b"220 mx ESMTP\r\n")
+        .close();
+    assert_eq!(
+        shown(&at_last),
+        [so_far, "220 mx ESMTP", "[the greeting came 3.0 s after the SYN]"]
+    );
+    let (_, totals) = summary(&at_last);
+    assert!(totals.contains("1 connection,"), "{totals}");
+}
+
+#[test]
+fn many_that_nobody_answers_are_told_of_within_the_bounds_of_memory() {
+    let mut all = Talk::default();
+    for again in 0..3 {
+        for port in 1024..6024 {
+            all.client.set_port(port);
+            all.seq[0] = u32::from(port);
+            all.pause(0.0001).send(0, SYN, b"");
+        }
+        all.pause(f64::from(again) + 1.0);
+    }
+    let (_place, path) = saved(&all);
+    for (memory, fit) in [("256M", true), ("4M", false)] {
+        let ran = run(flowdump().args(["--json", "--memory", memory, "-r"]).arg(&path)).ok();
+        let count = |event: &str| ran.text().matches(&format!(r#""event":"{event}""#)).count();
+        assert_eq!(count("connection"), count("close"), "{memory}");
+        assert!(count("connection") >= if fit { 5000 } else { 1000 }, "{memory}");
+        assert_eq!(
+            ran.stderr.contains("without answer forgotten"),
+            !fit,
+            "{memory}: {}",
+            ran.stderr
+        );
+    }
 }
 
 #[test]

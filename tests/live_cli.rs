@@ -79,6 +79,25 @@ fn lines_come_out_while_they_are_said_and_ctrl_c_is_success() {
 }
 
 #[test]
+fn silence_is_shown_while_it_lasts() {
+    let Some(()) = enter("silence_is_shown_while_it_lasts") else {
+        return;
+    };
+    let mut flowdump = Program::start(&["-i", "lo", "-c", "--color", "never", "tcp"], &[]);
+    let silent = Talk::on(25);
+    let mut busy = Talk::on(587);
+    busy.answer("220 mx.example.test ESMTP\r\n");
+    busy.say("EHLO client.sender.test\r\n");
+    flowdump.shows("[no data in 10 s, still open]", Duration::from_secs(15));
+    flowdump.shows("[no answer in 10 s, still open]", Duration::from_secs(5));
+    drop(silent);
+    busy.answer("250 mx.example.test\r\n");
+    let ended = flowdump.end(Signal::SIGINT);
+    assert_eq!(ended.stdout.matches("still open").count(), 2, "{ended:?}");
+    assert!(ended.stdout.contains("[closed by the client after 1"), "{ended:?}");
+}
+
+#[test]
 fn sigusr1_tells_counts_and_the_run_goes_on() {
     let Some(()) = enter("sigusr1_tells_counts_and_the_run_goes_on") else {
         return;

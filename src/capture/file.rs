@@ -96,7 +96,7 @@ impl FileSource {
             };
             files.push((first, index, waiting));
         }
-        files.sort_by_key(|(first, index, _)| (first.unwrap_or(Timestamp::from_nanos(i64::MAX)), *index));
+        files.sort_by_key(|(first, index, _)| (first.unwrap_or(Timestamp::NEVER), *index));
         link_types.sort_unstable();
         link_types.dedup();
         let waiting = files.into_iter().rev().map(|(_, _, waiting)| waiting).collect();

@@ -35,7 +35,7 @@ fn palette(args: &Args, here: &Surroundings, unasked: bool) -> Palette {
     }
 }
 
-pub(super) fn console_options(args: &Args, here: &Surroundings) -> ConsoleOptions {
+pub(super) fn console_options(args: &Args, here: &Surroundings, live: bool) -> ConsoleOptions {
     // Raw bytes are for programs.
     let palette = palette(args, here, !args.binary);
     let unprintable = if args.strip {
@@ -75,6 +75,7 @@ pub(super) fn console_options(args: &Args, here: &Surroundings) -> ConsoleOption
         secrets: args.show_secrets,
         unicode: here.utf8,
         verbose: args.verbose,
+        live,
         patience: PATIENCE,
     }
 }

@@ -77,6 +77,18 @@ pub(super) struct Syns {
     /// Duplicate captures of them.
     pub(super) copies: u16,
     pub(super) window_scale: u8,
+    /// The connection was told of all the same.
+    pub(super) told: bool,
+}
+
+impl Syns {
+    /// Of so many, unanswered, is told: the third comes after three seconds.
+    pub(super) const TOLD: u16 = 3;
+
+    /// Bytes that they take more for being told of.
+    pub(super) const fn cost(&self) -> usize {
+        if self.told { DOWNSTREAM } else { 0 }
+    }
 }
 
 /// The two streams and what goes with them.
@@ -170,6 +182,11 @@ impl Entry {
             Phase::Streams(active) => Some(active),
             _ => None,
         }
+    }
+
+    /// Whether sinks know of a connection that was never answered.
+    pub(super) fn is_told(&self) -> bool {
+        matches!(&self.phase, Phase::HalfOpen(syns) if syns.told)
     }
 
     pub(super) fn active_mut(&mut self) -> Option<&mut Active> {

@@ -116,6 +116,14 @@ pub fn unacknowledged(totals: &Totals, reason: CloseReason) -> Option<String> {
     })
 }
 
+/// So many SYNs, and nothing else.
+pub fn unanswered(syns: u64) -> String {
+    match syns {
+        0 | 1 => "no answer to the SYN".to_owned(),
+        _ => format!("no answer to the SYN, sent {syns} times"),
+    }
+}
+
 /// What TCP does.
 pub fn note(note: &TcpNote) -> String {
     match note {
@@ -127,6 +135,7 @@ pub fn note(note: &TcpNote) -> String {
         }
         TcpNote::ZeroWindow => "window closed".to_owned(),
         TcpNote::KeepAlive => "keep-alive".to_owned(),
+        TcpNote::Unanswered { syns } => format!("no answer to the SYN so far, sent {syns} times"),
         TcpNote::FinIgnored => "FIN outside the window, not believed".to_owned(),
         TcpNote::ResetIgnored => "reset that does not fit, not believed".to_owned(),
         TcpNote::OutsideStream { len } => format!("{len} bytes that fit nowhere in the stream"),

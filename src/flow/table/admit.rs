@@ -2,9 +2,10 @@
 
 use super::{Arrival, FlowTable};
 use crate::decode::Flags;
-use crate::event::{ClientKnown, CloseReason, Emit, SinkError};
+use crate::event::{ClientKnown, CloseReason, Emit, SinkError, TcpNote};
 use crate::flow::entry::{Active, ENTRY_COST, Entry, Phase, Sides, State, Syns};
 use crate::flow::lru::Links;
+use crate::flow::out::{Identity, Out};
 
 /// Connections with the same ends at once, at the most.
 const NAMESAKES: usize = 64;
@@ -38,6 +39,7 @@ impl FlowTable {
                 count: u16::from(lone_syn),
                 copies: 0,
                 window_scale: segment.window_scale.unwrap_or(0),
+                told: false,
             }),
         };
         entry.scopes.set(side, segment.scope);
@@ -128,9 +130,13 @@ impl FlowTable {
             Some(_) if lone_syn && segment.payload_wire_len == 0 => {
                 syns.count = syns.count.saturating_add(1);
                 syns.fingerprint = arrival.fingerprint;
+                let tell = syns.count == Syns::TOLD;
                 entry.last_time = segment.time;
                 entry.touched = arrival.now;
                 self.touch(slot, State::HalfOpen);
+                if tell {
+                    self.tell_unanswered(slot, arrival, emit)?;
+                }
                 Ok(())
             }
             _ => {
@@ -139,6 +145,35 @@ impl FlowTable {
                 self.live(slot, arrival, emit)
             }
         }
+    }
+
+    /// Tells of a connection that nobody answers, while somebody tries.
+    fn tell_unanswered(
+        &mut self,
+        slot: u32,
+        arrival: &Arrival<'_>,
+        emit: &mut Emit<'_>,
+    ) -> Result<(), SinkError> {
+        let Some(entry) = self.slab.get_mut(slot) else {
+            return Ok(());
+        };
+        let mut identity = entry.identity(slot, None, arrival.side);
+        let Phase::HalfOpen(syns) = &mut entry.phase else {
+            return Ok(());
+        };
+        syns.told = true;
+        self.memory += syns.cost();
+        let mut out = Out {
+            identity: &mut identity,
+            side: arrival.side,
+            time: arrival.segment.time,
+            now: arrival.now,
+            arrival: self.stats.segments,
+            emit,
+            opened: &mut self.stats.opened,
+        };
+        out.open()?;
+        out.note(TcpNote::Unanswered { syns: syns.count })
     }
 
     /// Whether a segment for a living connection begins another one with its addresses; what of the old one
@@ -188,6 +223,7 @@ impl FlowTable {
             return;
         };
         let syns = *syns;
+        self.memory = self.memory.saturating_sub(syns.cost());
         let flags = arrival.segment.flags;
         let known = match (flags.has(Flags::SYN) && entry.isn.none(), flags.has(Flags::ACK)) {
             (true, true) => Some((1 - arrival.side, ClientKnown::SynAck)),
@@ -199,8 +235,12 @@ impl FlowTable {
         } else {
             arrival.side
         };
+        let identity = Identity {
+            opened: syns.told,
+            ..entry.identity(slot, known, speaker)
+        };
         let mut active = Box::new(Active {
-            identity: entry.identity(slot, known, speaker),
+            identity,
             streams: Default::default(),
             deadline: None,
             first_fin: None,

@@ -166,7 +166,11 @@ impl FlowTable {
             Some(State::Tombstone) => self.remove(slot),
             Some(State::HalfOpen) => {
                 self.stats.half_open_evicted += 1;
-                self.remove(slot);
+                if self.slab.get(slot).is_some_and(Entry::is_told) {
+                    self.close(slot, CloseReason::Evicted, emit)?;
+                } else {
+                    self.remove(slot);
+                }
             }
             Some(State::Closing | State::Active) => {
                 self.stats.evicted += 1;

@@ -3,7 +3,7 @@
 use super::FlowTable;
 use crate::event::{CloseReason, Closing, Emit, Event, SinkError};
 use crate::flow::entry::{Active, Entry, Phase, Sides, State};
-use crate::flow::out::Out;
+use crate::flow::out::{Identity, Out};
 use crate::flow::stream::{self, Stream};
 use crate::time::Timestamp;
 
@@ -97,7 +97,11 @@ impl FlowTable {
                 totals.retransmissions = u64::from(syns.count.saturating_sub(1));
                 totals.duplicate_captures = u64::from(syns.copies);
                 totals.syn = true;
-                alone = entry.identity(slot, None, speaker);
+                self.memory = self.memory.saturating_sub(syns.cost());
+                alone = Identity {
+                    opened: syns.told,
+                    ..entry.identity(slot, None, speaker)
+                };
                 &mut alone
             }
         };

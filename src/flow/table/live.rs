@@ -93,6 +93,10 @@ impl FlowTable {
         if own.totals.syn && other.totals.syn && flags.has(Flags::ACK) && side == out.identity.client_side {
             let first = client_isn.map(|isn| isn.wrapping_add(1));
             *handshake |= first.is_some_and(|first| segment.ack.wrapping_sub(first) < 1 << 31);
+            if *handshake {
+                // Also of one in which nobody says anything, while that lasts.
+                out.open()?;
+            }
         }
         if is_reset {
             let answers =

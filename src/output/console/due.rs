@@ -1,4 +1,4 @@
-//! What is to be shown if nothing more comes of it: unfinished lines, and runs of records, in the order of their time.
+//! What is to be shown if nothing more comes: unfinished lines, runs of records, silence, in the order of their time.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -9,15 +9,25 @@ use crate::time::Timestamp;
 /// So many may be queued before those of connections that are over are taken out.
 const MOST: usize = 1024;
 
-/// A line, or a run of records, that is to be shown if nothing comes.
+/// What waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Waits {
+    /// A run of records.
+    Run,
+    /// An unfinished line.
+    Line(Direction),
+    /// A silence, to be told of.
+    Silence,
+}
+
+/// What is to be shown if nothing comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Due {
     /// First: the order.
     pub(super) at: Timestamp,
     pub(super) slot: u32,
     pub(super) id: u64,
-    /// `None` is the run of records.
-    pub(super) direction: Option<Direction>,
+    pub(super) waits: Waits,
 }
 
 /// All of them.
@@ -74,7 +84,7 @@ mod tests {
                 at: Timestamp::from_nanos(1),
                 slot: 0,
                 id,
-                direction: None,
+                waits: Waits::Run,
             });
             queue.clean(|due| due.id == 7 || due.id == id);
             assert!(queue.heap.len() <= MOST);

@@ -7,6 +7,7 @@ mod due;
 mod margin;
 mod page;
 mod remarks;
+mod silence;
 mod state;
 mod whole;
 
@@ -21,9 +22,10 @@ use super::words;
 use crate::event::{Connection, Direction, EndHow, Event, Sink, SinkError, TcpNote};
 use crate::slots::Slots;
 use crate::time::Timestamp;
-use due::{Due, Queue};
+use due::{Due, Queue, Waits};
 use margin::Margin;
 use page::Page;
+use silence::Silence;
 use state::State;
 
 /// Output waits for so many bytes, unless the source has nothing at hand.
@@ -94,6 +96,8 @@ pub struct ConsoleOptions {
     pub unicode: bool,
     /// Also what TCP does.
     pub verbose: bool,
+    /// The capture is being made: silence is shown while it lasts.
+    pub live: bool,
     /// An unfinished line is shown after this time.
     pub patience: Duration,
 }
@@ -163,7 +167,7 @@ impl<W: WriteSheets> Sink for Console<W> {
     fn event(&mut self, connection: &Connection, event: &Event<'_>) -> Result<(), SinkError> {
         if matches!(event, Event::Opened) {
             self.clock.start(connection.first_time);
-            if !self.options.verbose {
+            if !self.options.verbose && !self.options.live {
                 return Ok(());
             }
         }
@@ -185,6 +189,9 @@ impl<W: WriteSheets> Sink for Console<W> {
             } => {
                 time = Some(*at);
                 page.data(&mut state, *direction, *offset, *at, *kind, bytes, &mut self.last);
+                if self.options.live {
+                    state.silence = Silence::behind(*direction, *at, *kind, bytes);
+                }
             }
             Event::Gap {
                 direction,
@@ -212,8 +219,12 @@ impl<W: WriteSheets> Sink for Console<W> {
             Event::Note {
                 direction,
                 time: at,
-                note: note @ TcpNote::Conflict { .. },
+                note: note @ (TcpNote::Conflict { .. } | TcpNote::Unanswered { .. }),
             } => {
+                if let TcpNote::Unanswered { .. } = note {
+                    // It says so itself, and nothing is open.
+                    state.silence = None;
+                }
                 page.remark(&state, *direction, *at, &words::note(note));
             }
             Event::End {
@@ -222,6 +233,9 @@ impl<W: WriteSheets> Sink for Console<W> {
                 how,
             } => {
                 page.finish_run(&mut state);
+                if *direction == Direction::ToClient || *how != EndHow::Fin {
+                    state.silence = None;
+                }
                 // A reset ends both.
                 for ended in Direction::BOTH {
                     if ended == *direction || *how != EndHow::Fin {
@@ -258,12 +272,13 @@ impl<W: WriteSheets> Sink for Console<W> {
                 page.remark(&state, *direction, *at, &words::note(note));
             }
             Event::Opened => {
-                page.remark(
-                    &state,
-                    Direction::ToServer,
-                    connection.first_time,
-                    words::opened(connection.client_known),
-                );
+                if self.options.live {
+                    state.silence = Silence::at_first(connection);
+                }
+                if self.options.verbose {
+                    let text = words::opened(connection.client_known);
+                    page.remark(&state, Direction::ToServer, connection.first_time, text);
+                }
             }
             Event::Note { .. } => {}
         }
@@ -279,7 +294,7 @@ impl<W: WriteSheets> Sink for Console<W> {
                     at,
                     slot: connection.slot,
                     id,
-                    direction: Some(direction),
+                    waits: Waits::Line(direction),
                 });
             }
         }
@@ -289,9 +304,20 @@ impl<W: WriteSheets> Sink for Console<W> {
                 at,
                 slot: connection.slot,
                 id,
-                direction: None,
+                waits: Waits::Run,
             });
             state.run_queued = true;
+        }
+        if let Some(at) = state.silence.as_ref().and_then(Silence::due)
+            && state.silence_queued.is_none_or(|queued| at < queued)
+        {
+            state.silence_queued = Some(at);
+            self.due.push(Due {
+                at,
+                slot: connection.slot,
+                id,
+                waits: Waits::Silence,
+            });
         }
         self.states.put(connection.slot, state);
         let states = &self.states;
@@ -308,6 +334,10 @@ impl<W: WriteSheets> Sink for Console<W> {
 
     fn tick(&mut self, now: Timestamp) -> Result<(), SinkError> {
         while let Some(due) = self.due.pop(now) {
+            // At the end nobody has been silent until then.
+            if due.waits == Waits::Silence && now == Timestamp::NEVER {
+                continue;
+            }
             let Some(mut state) = self.states.take(due.slot) else {
                 continue;
             };
@@ -319,7 +349,7 @@ impl<W: WriteSheets> Sink for Console<W> {
                     out: &mut self.buffer,
                 };
                 // What began since then waits for its own time.
-                let again = page.overdue(&mut state, due.direction, now);
+                let again = page.overdue(&mut state, due, now);
                 if let Some(at) = again {
                     self.due.push(Due { at, ..due });
                 }
@@ -340,5 +370,48 @@ impl<W: WriteSheets> Sink for Console<W> {
         let written = self.write_out();
         let flushed = self.writer.finish();
         written.and(flushed.map_err(|source| SinkError::io("standard output", source)))
+    }
+}
+
+#[cfg(test)]
+mod testing {
+    //! What tests of the console show, and how: plainly.
+
+    use super::*;
+    use crate::decode::{Endpoint, Scope};
+    use crate::event::ClientKnown;
+
+    pub(super) fn options() -> ConsoleOptions {
+        ConsoleOptions {
+            palette: Palette::none(),
+            time: TimeStyle::None,
+            prefix: true,
+            show: Show::Lines(Unprintable::Escape),
+            tls: TlsStyle::Records,
+            body: Body::All,
+            secrets: false,
+            unicode: true,
+            verbose: false,
+            live: false,
+            patience: Duration::from_secs(1),
+        }
+    }
+
+    pub(super) fn connection() -> Connection {
+        let endpoint = |port| Endpoint {
+            address: std::net::Ipv4Addr::LOCALHOST.into(),
+            port,
+        };
+        Connection {
+            id: 1,
+            slot: 0,
+            client: endpoint(1025),
+            server: endpoint(25),
+            client_known: ClientKnown::Syn,
+            first_time: Timestamp::default(),
+            scope: Scope::default(),
+            vlan: None,
+            mac: None,
+        }
     }
 }

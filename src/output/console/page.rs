@@ -2,6 +2,7 @@
 
 use memchr::{memchr, memrchr};
 
+use super::due::{Due, Waits};
 use super::margin::{Margin, write_prefix};
 use super::state::{Line, State};
 use super::{Body, ConsoleOptions, Show, TlsStyle};
@@ -256,17 +257,21 @@ impl Page<'_> {
     pub(super) fn overdue(
         &mut self,
         state: &mut State,
-        direction: Option<Direction>,
+        Due { at, waits, .. }: Due,
         now: Timestamp,
     ) -> Option<Timestamp> {
         let due = |time: Timestamp| time + self.options.patience;
-        let Some(direction) = direction else {
-            match &state.run {
-                Some(run) if due(run.time) > now => return Some(due(run.time)),
-                _ => state.run_queued = false,
+        let direction = match waits {
+            Waits::Line(direction) => direction,
+            Waits::Run => {
+                match &state.run {
+                    Some(run) if due(run.time) > now => return Some(due(run.time)),
+                    _ => state.run_queued = false,
+                }
+                self.finish_run(state);
+                return None;
             }
-            self.finish_run(state);
-            return None;
+            Waits::Silence => return self.silence(state, at, now),
         };
         let Line {
             bytes, time, queued, ..

@@ -195,7 +195,7 @@ impl Page<'_> {
         let [client, server] = &closing.totals;
         let text = match closing.reason {
             CloseReason::Reset(_) if !state.shown => "connection reset, no data".to_owned(),
-            _ if !state.shown && client.syn && server.packets == 0 => "no answer to the SYN".to_owned(),
+            _ if !state.shown && client.syn && server.packets == 0 => words::unanswered(client.packets),
             _ if !state.shown && client.syn => words::silent(connection, closing),
             _ if self.options.verbose => format!("closed: {}", words::end(closing)),
             _ => return,

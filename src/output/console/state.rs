@@ -1,5 +1,6 @@
 //! What the console knows of a connection: the lines it is in the middle of.
 
+use super::silence::Silence;
 use crate::event::{Direction, Kind};
 use crate::output::words::Words;
 use crate::time::Timestamp;
@@ -48,6 +49,10 @@ pub(super) struct State {
     pub(super) handshake: [Option<(Timestamp, u64)>; 2],
     /// Time of the last bytes of either direction.
     pub(super) last: Timestamp,
+    /// Live: since when somebody is waited for.
+    pub(super) silence: Option<Silence>,
+    /// When it is to be looked at.
+    pub(super) silence_queued: Option<Timestamp>,
     /// Something of it was shown.
     pub(super) shown: bool,
 }

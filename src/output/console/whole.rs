@@ -144,42 +144,15 @@ const fn bits_below(count: usize) -> u64 {
 mod tests {
     use proptest::prelude::*;
 
-    use crate::decode::{Endpoint, Scope};
-    use crate::event::{ClientKnown, Connection, Direction, Event, Kind, Sink};
-    use crate::output::console::{Body, Console, ConsoleOptions, Show, TlsStyle};
-    use crate::output::{Palette, TimeStyle, Unprintable};
+    use crate::event::{Direction, Event, Kind, Sink};
+    use crate::output::console::{Console, testing};
     use crate::text::is_harmless;
     use crate::time::Timestamp;
 
     /// What the console shows of a stream that comes in these pieces.
     fn shown(pieces: &[&[u8]]) -> String {
-        let options = ConsoleOptions {
-            palette: Palette::none(),
-            time: TimeStyle::None,
-            prefix: true,
-            show: Show::Lines(Unprintable::Escape),
-            tls: TlsStyle::Records,
-            body: Body::All,
-            secrets: false,
-            unicode: true,
-            verbose: false,
-            patience: std::time::Duration::from_secs(1),
-        };
-        let endpoint = Endpoint {
-            address: std::net::Ipv4Addr::LOCALHOST.into(),
-            port: 25,
-        };
-        let connection = Connection {
-            id: 1,
-            slot: 0,
-            client: endpoint,
-            server: endpoint,
-            client_known: ClientKnown::Syn,
-            first_time: Timestamp::default(),
-            scope: Scope::default(),
-            vlan: None,
-            mac: None,
-        };
+        let connection = testing::connection();
+        let options = testing::options();
         let mut console = Console::new(Vec::new(), options);
         for bytes in pieces {
             let event = Event::Data {
@@ -199,7 +172,7 @@ mod tests {
     fn plainly(stream: &[u8]) -> String {
         let mut out = String::new();
         for line in stream.split_inclusive(|byte| *byte == b'\n') {
-            out += "127.0.0.1:25 > 127.0.0.1:25  ";
+            out += "127.0.0.1:1025 > 127.0.0.1:25  ";
             for chunk in line.strip_suffix(b"\r\n").unwrap_or(line).utf8_chunks() {
                 for character in chunk.valid().chars() {
                     match character {
