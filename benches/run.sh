@@ -127,8 +127,8 @@ say "# Benchmarks" "" \
     "Medians of $runs runs after one to warm up (*swarm* to files: $swarm_runs; tcpflow on it and on *synflood*: $slow_runs), all programs of a" \
     "table one after the other in one go, captures in the page cache, output on a memory file system into a" \
     "fresh folder, memory for it touched before. Ratios mean something on other machines, seconds do not." \
-    "Streams are compared with the captures' manifests byte for byte. The *bare loop* creates, writes and closes the same files and does" \
-    "nothing else; *plain C* (\`benches/plain.c\`) is the least that puts each segment where it belongs." "" \
+    "Streams are compared with the captures' manifests byte for byte. The *bare loop* creates, writes and" \
+    "closes the same files and does nothing else; *plain C* (\`benches/plain.c\`) is the least that puts each segment where it belongs." "" \
     "- $(date -u +%F), $(git describe --always --dirty 2>/dev/null || echo 'no git')" \
     "- $(nproc) × $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1), $(awk '/MemTotal/ { printf "%.0f GB", $2 / 1e6 }' /proc/meminfo), Linux $(uname -r), load $(cut -d' ' -f1 /proc/loadavg) before it began" \
     "- $(have tcpflow && tcpflow -V 2>&1 | head -1), $(have tshark && tshark -v 2>/dev/null | head -1 | cut -d' ' -f1-3)"
