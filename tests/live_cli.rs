@@ -94,7 +94,10 @@ fn silence_is_shown_while_it_lasts() {
     busy.answer("250 mx.example.test\r\n");
     let ended = flowdump.end(Signal::SIGINT);
     assert_eq!(ended.stdout.matches("still open").count(), 2, "{ended:?}");
-    assert!(ended.stdout.contains("[closed by the client after 1"), "{ended:?}");
+    assert!(
+        ended.stdout.contains("[closed by the client after 1"),
+        "{ended:?}"
+    );
 }
 
 #[test]
