@@ -191,7 +191,7 @@ fi
 if [ -n "${DISK:-}" ] && part disk; then
     disk=$DISK/flowdump-bench.$$
     mkdir -p "$disk"
-    trap 'rm -rf "$OUT" "$disk"' EXIT
+    trap "rm -rf '$OUT' '$disk'" EXIT
     type=$(df --output=fstype "$disk" | tail -1)
     for name in mail bulk-text; do
         capture $name $name --megabytes $mega
