@@ -367,7 +367,7 @@ pub trait Sink {
         Ok(())
     }
 
-    /// The source has nothing at hand: whoever watches should see now what there is.
+    /// The source has nothing at hand, or a moment has passed: whoever watches should see now what there is.
     ///
     /// # Errors
     /// [`SinkError`] ends the run.

@@ -36,6 +36,10 @@ const LOOK_EVERY: u64 = 1024;
 /// A packet may come so much later than its time: idle time is not believed before.
 const SETTLED: Duration = Duration::from_millis(100);
 
+/// Packets may keep coming without a pause: what there is to see waits no longer than this and the time that
+/// [`LOOK_EVERY`] packets take.
+const SHOW_AFTER: Duration = Duration::from_millis(50);
+
 /// The progress bar comes after this time.
 const BAR_AFTER: Duration = Duration::from_secs(1);
 
@@ -116,6 +120,8 @@ struct Run<'c> {
     copied: Packets<'c>,
     bar: ProgressBar,
     begun: Instant,
+    /// When all that there was to see was shown.
+    shown: Instant,
     packets: u64,
     packet_bytes: u64,
     matched: u64,
@@ -176,6 +182,7 @@ impl<'c> Run<'c> {
             copied,
             bar: ProgressBar::hidden(),
             begun: Instant::now(),
+            shown: Instant::now(),
             packets: 0,
             packet_bytes: 0,
             matched: 0,
@@ -258,12 +265,15 @@ impl<'c> Run<'c> {
                 Ok(Next::End) => return Ok(()),
                 Err(error) => {
                     // What came before it is shown before it.
-                    self.ends.flush()?;
+                    self.show()?;
                     self.failed = true;
                     self.bar.suspend(|| tell(&error.to_string()));
                 }
             }
             if look {
+                if self.shown.elapsed() >= SHOW_AFTER {
+                    self.show()?;
+                }
                 self.warnings(source);
                 self.progress(source);
                 if self.signals.counts_wanted() {
@@ -332,12 +342,18 @@ impl<'c> Run<'c> {
                 .tick(settled, &mut |connection, event| ends.event(connection, event))?;
         }
         self.ends.tick(settled)?;
-        self.ends.flush()?;
+        self.show()?;
         // Of a pipe the first packet has yet to say what the file will hold.
         if self.is_live() || self.matched > 0 {
             self.copied.tick(now)?;
         }
         Ok(())
+    }
+
+    /// Whoever watches sees now what there is.
+    fn show(&mut self) -> Result<(), RunError> {
+        self.shown = Instant::now();
+        Ok(self.ends.flush()?)
     }
 
     fn finish(&mut self) -> Result<(), RunError> {

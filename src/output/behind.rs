@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::sheet::{Sheet, WriteSheets};
+use super::sheet::{BLOCK, Sheet, WriteSheets};
 
 /// Sheets between the two threads.
 const SHEETS: usize = 4;
@@ -15,11 +15,13 @@ const SHEETS: usize = 4;
 pub struct Behind {
     full: Option<Sender<Sheet>>,
     empty: Receiver<Sheet>,
+    /// Where the next sheet begins, within a block.
+    at: usize,
     thread: Option<JoinHandle<io::Result<()>>>,
 }
 
 impl Behind {
-    /// Starts the thread, which writes each sheet at once.
+    /// Starts the thread, which writes each sheet at once. Blocks are counted from here.
     ///
     /// # Errors
     /// What the system says.
@@ -39,20 +41,33 @@ impl Behind {
         Ok(Self {
             full: Some(to_writer),
             empty,
+            at: 0,
             thread: Some(thread),
         })
+    }
+
+    fn hand_over(&mut self, sheet: Sheet) -> io::Result<()> {
+        self.at = (self.at + sheet.len()) % BLOCK;
+        match &self.full {
+            Some(full) if full.send(sheet).is_ok() => Ok(()),
+            // It has gone because of an error of its own.
+            _ => self.finish().and(Err(io::ErrorKind::BrokenPipe.into())),
+        }
     }
 }
 
 impl WriteSheets for Behind {
     fn write_sheet(&mut self, sheet: &mut Sheet) -> io::Result<()> {
-        let mut empty = self.empty.try_recv().unwrap_or_default();
-        std::mem::swap(sheet, &mut empty);
-        match &self.full {
-            Some(full) if full.send(empty).is_ok() => Ok(()),
-            // It has gone because of an error of its own.
-            _ => self.finish().and(Err(io::ErrorKind::BrokenPipe.into())),
-        }
+        let empty = self.empty.try_recv().unwrap_or_default();
+        self.hand_over(std::mem::replace(sheet, empty))
+    }
+
+    fn write_blocks(&mut self, sheet: &mut Sheet) -> io::Result<()> {
+        let odd = ((self.at + sheet.len()) % BLOCK).min(sheet.len());
+        let mut next = self.empty.try_recv().unwrap_or_default();
+        next.put(sheet.as_slice().get(sheet.len() - odd..).unwrap_or_default());
+        sheet.take_back(odd);
+        self.hand_over(std::mem::replace(sheet, next))
     }
 
     fn finish(&mut self) -> io::Result<()> {
@@ -97,6 +112,51 @@ mod tests {
         }
         behind.finish().unwrap();
         assert_eq!(std::fs::read_to_string(file.path()).unwrap(), lines.concat());
+    }
+
+    /// Remembers how long the pieces were that it was given.
+    #[derive(Default, Clone)]
+    struct Pieces(std::sync::Arc<std::sync::Mutex<(Vec<usize>, Vec<u8>)>>);
+
+    impl Write for Pieces {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut pieces = self.0.lock().unwrap();
+            pieces.0.push(bytes.len());
+            pieces.1.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn blocks_are_written_whole_again_after_what_had_to_be_seen_at_once() {
+        let written = Pieces::default();
+        let mut behind = Behind::new(written.clone()).unwrap();
+        let mut sheet = Sheet::default();
+        let mut put = Vec::new();
+        let mut line = |sheet: &mut Sheet, len: usize| {
+            let bytes = vec![put.len() as u8; len];
+            put.extend_from_slice(&bytes);
+            sheet.put(&bytes);
+        };
+        line(&mut sheet, BLOCK + 100);
+        behind.write_blocks(&mut sheet).unwrap();
+        assert_eq!(sheet.len(), 100);
+        behind.write_sheet(&mut sheet).unwrap();
+        assert!(sheet.is_empty());
+        line(&mut sheet, BLOCK + 300);
+        behind.write_blocks(&mut sheet).unwrap();
+        assert_eq!(sheet.len(), 400);
+        line(&mut sheet, 3 * BLOCK);
+        behind.write_blocks(&mut sheet).unwrap();
+        behind.write_sheet(&mut sheet).unwrap();
+        behind.finish().unwrap();
+        let written = written.0.lock().unwrap();
+        assert_eq!(written.0, [BLOCK, 100, BLOCK - 100, 3 * BLOCK, 400]);
+        assert_eq!(written.1, put);
     }
 
     #[test]

@@ -9,6 +9,10 @@ use std::io::{self, Write};
 /// Up to so many bytes are copied without a call.
 pub const SHORT: usize = 96;
 
+/// Files are written fastest in pieces of so many bytes that begin at multiples of it: ext4 and XFS keep such a piece in
+/// the page cache as one, where a piece that begins within a page makes them start it anew from single pages.
+pub const BLOCK: usize = 128 << 10;
+
 /// Bytes that wait to be written.
 #[derive(Debug, Default)]
 pub struct Sheet {
@@ -110,6 +114,14 @@ pub trait WriteSheets {
     /// What the system says, maybe to an earlier sheet.
     fn write_sheet(&mut self, sheet: &mut Sheet) -> io::Result<()>;
 
+    /// Writes what is on a sheet that has a [`BLOCK`] or more; less than a block may stay on it for the next time.
+    ///
+    /// # Errors
+    /// What the system says, maybe to an earlier sheet.
+    fn write_blocks(&mut self, sheet: &mut Sheet) -> io::Result<()> {
+        self.write_sheet(sheet)
+    }
+
     /// Waits until all is written.
     ///
     /// # Errors
@@ -132,6 +144,10 @@ impl<W: Write> WriteSheets for W {
 impl WriteSheets for Box<dyn WriteSheets + Send> {
     fn write_sheet(&mut self, sheet: &mut Sheet) -> io::Result<()> {
         (**self).write_sheet(sheet)
+    }
+
+    fn write_blocks(&mut self, sheet: &mut Sheet) -> io::Result<()> {
+        (**self).write_blocks(sheet)
     }
 
     fn finish(&mut self) -> io::Result<()> {

@@ -17,7 +17,7 @@ use super::clock::{Clock, TimeStyle};
 use super::digits::push_endpoint;
 use super::escape::Unprintable;
 use super::palette::Palette;
-use super::sheet::{Sheet, WriteSheets};
+use super::sheet::{BLOCK, Sheet, WriteSheets};
 use super::words;
 use crate::event::{Connection, Direction, EndHow, Event, Sink, SinkError, TcpNote};
 use crate::slots::Slots;
@@ -28,11 +28,8 @@ use page::Page;
 use silence::Silence;
 use state::State;
 
-/// Output waits for so many bytes, unless the source has nothing at hand.
-const WRITE_AT: usize = 128 << 10;
-
-/// Packets may keep coming without a pause: nothing waits longer than this to be seen.
-const WRITE_AFTER: Duration = Duration::from_millis(50);
+/// Output waits for so many bytes, unless it is to be seen now.
+const WRITE_AT: usize = BLOCK;
 
 /// How bytes are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,8 +108,6 @@ pub struct Console<W> {
     states: Slots<State>,
     due: Queue,
     buffer: Sheet,
-    /// Since when something waits in the buffer, in packet time.
-    waiting: Option<Timestamp>,
     /// Raw: whose bytes came last, and whether they ended a line.
     last: Option<(u64, Direction, bool)>,
     writer: W,
@@ -128,18 +123,26 @@ impl<W: WriteSheets> Console<W> {
             states: Slots::default(),
             due: Queue::default(),
             buffer: Sheet::with_capacity(WRITE_AT * 2),
-            waiting: None,
             last: None,
             writer,
         }
     }
 
+    /// Writes what there is.
     fn write_out(&mut self) -> Result<(), SinkError> {
-        self.waiting = None;
         if self.buffer.is_empty() {
             return Ok(());
         }
         let written = self.writer.write_sheet(&mut self.buffer);
+        written.map_err(|source| SinkError::io("standard output", source))
+    }
+
+    /// Writes if there is enough of it.
+    fn write_blocks(&mut self) -> Result<(), SinkError> {
+        if self.buffer.len() < WRITE_AT {
+            return Ok(());
+        }
+        let written = self.writer.write_blocks(&mut self.buffer);
         written.map_err(|source| SinkError::io("standard output", source))
     }
 
@@ -178,7 +181,6 @@ impl<W: WriteSheets> Sink for Console<W> {
             margin: &mut self.margin,
             out: &mut self.buffer,
         };
-        let mut time = None;
         match event {
             Event::Data {
                 direction,
@@ -187,7 +189,6 @@ impl<W: WriteSheets> Sink for Console<W> {
                 kind,
                 bytes,
             } => {
-                time = Some(*at);
                 page.data(&mut state, *direction, *offset, *at, *kind, bytes, &mut self.last);
                 if self.options.live {
                     state.silence = Silence::behind(*direction, *at, *kind, bytes);
@@ -200,7 +201,6 @@ impl<W: WriteSheets> Sink for Console<W> {
                 reason,
                 ..
             } => {
-                time = Some(*at);
                 page.gap(&mut state, *direction, *len, *at, *reason);
             }
             Event::Cut {
@@ -258,11 +258,7 @@ impl<W: WriteSheets> Sink for Console<W> {
             Event::Tls(event) => page.tls(connection, &mut state, event),
             Event::Closed(closing) => {
                 page.closed(connection, &mut state, closing);
-                return if self.buffer.len() >= WRITE_AT {
-                    self.write_out()
-                } else {
-                    Ok(())
-                };
+                return self.write_blocks();
             }
             Event::Note {
                 direction,
@@ -323,13 +319,7 @@ impl<W: WriteSheets> Sink for Console<W> {
         let states = &self.states;
         self.due
             .clean(|due| states.get(due.slot).is_some_and(|state| state.id == due.id));
-        if self.buffer.len() >= WRITE_AT {
-            return self.write_out();
-        }
-        if self.waiting.is_none() && !self.buffer.is_empty() {
-            self.waiting = time;
-        }
-        Ok(())
+        self.write_blocks()
     }
 
     fn tick(&mut self, now: Timestamp) -> Result<(), SinkError> {
@@ -356,10 +346,7 @@ impl<W: WriteSheets> Sink for Console<W> {
             }
             self.states.put(due.slot, state);
         }
-        if self.waiting.is_some_and(|since| now.since(since) >= WRITE_AFTER) {
-            self.write_out()?;
-        }
-        Ok(())
+        self.write_blocks()
     }
 
     fn flush(&mut self) -> Result<(), SinkError> {
