@@ -212,8 +212,10 @@ if [ -n "${DISK:-}" ] && part disk; then
 fi
 
 if part console; then
-    for name in mail bulk-text; do
-        capture $name $name --megabytes $mega
+    for name in mail mail-slow bulk-text; do
+        slower=1
+        [ $name != mail-slow ] || slower=5000
+        capture $name ${name%-slow} --megabytes $mega --slower $slower
         all=("flowdump -c > /dev/null" "$(fd $name) -c" \
             "flowdump -c -g > file" "$(fd $name) -c -g > $OUT/o" \
             "cat > /dev/null" "cat $WORK/$name.pcap" "cat > file" "cat $WORK/$name.pcap > $OUT/o")
@@ -224,7 +226,10 @@ if part console; then
         if have tshark && [ $name = mail ]; then
             time_all 1 "tshark conversations (counts only)" "tshark -n -q -z conv,tcp -r $WORK/$name.pcap"
         fi
-        table "Console: $name, $mega MB" "Peak memory of flowdump -c, in all / without mapped files: $(peak $(fd $name) -c)."
+        note=
+        [ $name != mail-slow ] || note="The same sessions over hours instead of seconds. "
+        note+="Peak memory of flowdump -c, in all / without mapped files: $(peak $(fd $name) -c)."
+        table "Console: $name, $mega MB" "$note"
     done
 fi
 

@@ -14,6 +14,7 @@ pub struct Capture<W> {
     written: u64,
     packets: u64,
     now: u64,
+    slower: u64,
 }
 
 impl<W: Write> Capture<W> {
@@ -31,7 +32,14 @@ impl<W: Write> Capture<W> {
             written: 24,
             packets: 0,
             now: START,
+            slower: 1,
         })
+    }
+
+    /// Lets so many times as much time pass between packets.
+    #[must_use]
+    pub fn slower(self, slower: u64) -> Self {
+        Self { slower, ..self }
     }
 
     /// Microseconds since the epoch.
@@ -41,7 +49,7 @@ impl<W: Write> Capture<W> {
 
     /// Lets time pass.
     pub const fn wait(&mut self, micros: u64) {
-        self.now += micros;
+        self.now += micros * self.slower;
     }
 
     /// Bytes written so far.

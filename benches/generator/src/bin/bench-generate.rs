@@ -23,6 +23,9 @@ struct Args {
     /// Connections of swarm [default: 1000000], SYNs of synflood [default: 5000000]
     #[arg(long)]
     connections: Option<u64>,
+    /// So many times the time between packets: by itself, traffic is as dense as a wire of 1 Gbit/s
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    slower: u64,
     /// Another seed, another capture
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -35,7 +38,7 @@ fn main() -> Result<()> {
         let file = File::create(&path).with_context(|| path.display().to_string())?;
         Ok::<_, anyhow::Error>(BufWriter::with_capacity(1 << 20, file))
     };
-    let mut capture = Capture::new(create("pcap")?)?;
+    let mut capture = Capture::new(create("pcap")?)?.slower(args.slower);
     let mut manifest = create("tsv")?;
     writeln!(manifest, "{HEAD}")?;
     let default = if args.kind == Kind::Synflood {
