@@ -50,6 +50,21 @@ fn a_hole_that_nobody_acknowledged_waits_for_the_retransmission() {
 }
 
 #[test]
+fn who_acknowledged_what_came_before_the_capture_is_there_and_is_waited_for() {
+    let mut talk = Talk::default();
+    // Of the last packet before the capture the server has yet to acknowledge a part.
+    talk.server_acks().last().ack -= 10;
+    talk.client(b"one ").client(b"two ").lost().client(b"three ");
+    talk.pause(5.0);
+    let end = talk.seq[0];
+    talk.seq[0] -= 10;
+    talk.client(b"two ");
+    talk.seq[0] = end;
+    talk.server_acks().close();
+    assert_eq!(texts(&play(&talk.segments)).0, "one two three ");
+}
+
+#[test]
 fn a_second_hole_is_waited_for_as_long_as_the_first() {
     let mut talk = Talk::default();
     talk.handshake();

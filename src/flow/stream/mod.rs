@@ -161,7 +161,8 @@ impl Stream {
         self.start = Some(begin);
         self.next = begin;
         self.highest = self.highest.max(begin);
-        self.acked = self.acked.filter(|acked| *acked >= begin);
+        // Whoever acknowledged only what came before is there, and will acknowledge what follows.
+        self.acked = self.acked.map(|acked| acked.max(begin));
     }
 
     /// Whether the segment says nothing that was not said before: the only ones for which a search for
