@@ -11,7 +11,7 @@ mod tests;
 use std::ffi::OsStr;
 use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -139,7 +139,10 @@ impl Config {
             return Err(UsageError::SameFile(events.clone()));
         }
         let live = files_to_read.is_empty();
-        let reads_stdin = files_to_read.iter().any(|path| path.as_os_str() == "-");
+        let is_pipe = |path: &PathBuf| {
+            path.as_os_str() == "-" || path.metadata().is_ok_and(|there| there.file_type().is_fifo())
+        };
+        let reads_pipe = files_to_read.iter().any(is_pipe);
         let console = args.console || args.console_bare;
         let namer = if args.file_letters.is_some() || args.template.is_some() {
             Namer::tcpflow(
@@ -180,7 +183,7 @@ impl Config {
                 Rotate::Day => Rotation::Day,
                 Rotate::Size(size) => Rotation::Size(size),
             }),
-            patience: (live || reads_stdin).then_some(PATIENCE),
+            patience: (live || reads_pipe).then_some(PATIENCE),
             keep_going: live,
             open_files: here.open_files.clamp(1, OPEN_FILES),
         });
@@ -202,7 +205,7 @@ impl Config {
                 ..DecodeOptions::default()
             },
             flow,
-            console: console.then(|| console_options(&args, here, live)),
+            console: console.then(|| console_options(&args, here, live || reads_pipe)),
             files,
             write: args.write.clone().map(|path| {
                 let options = WriteOptions {

@@ -70,6 +70,10 @@ impl<S: Sink + Send + 'static> Sink for Crew<S> {
         self.each(|member| member.tick(now))
     }
 
+    fn silent(&mut self, now: Timestamp) -> Result<(), SinkError> {
+        self.each(|member| member.silent(now))
+    }
+
     fn flush(&mut self) -> Result<(), SinkError> {
         self.each(Relay::flush)
     }

@@ -367,6 +367,15 @@ pub trait Sink {
         Ok(())
     }
 
+    /// Nobody has said anything until now: a live source has nothing at hand.
+    ///
+    /// # Errors
+    /// [`SinkError`] ends the run.
+    fn silent(&mut self, now: Timestamp) -> Result<(), SinkError> {
+        let _ = now;
+        Ok(())
+    }
+
     /// The source has nothing at hand, or a moment has passed: whoever watches should see now what there is.
     ///
     /// # Errors

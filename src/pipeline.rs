@@ -259,7 +259,7 @@ impl<'c> Run<'c> {
                     look = self.packets.is_multiple_of(LOOK_EVERY);
                 }
                 Ok(Next::Idle(now)) => {
-                    self.idle(now)?;
+                    self.idle(now, source.is_live())?;
                     look = true;
                 }
                 Ok(Next::End) => return Ok(()),
@@ -333,7 +333,8 @@ impl<'c> Run<'c> {
         Ok(())
     }
 
-    fn idle(&mut self, now: Timestamp) -> Result<(), RunError> {
+    /// `live`: nothing has come on the wire.
+    fn idle(&mut self, now: Timestamp, live: bool) -> Result<(), RunError> {
         let settled = now - SETTLED;
         // What a pipe's writer takes its time to say is not missing, however long that is.
         if self.is_live() {
@@ -342,6 +343,9 @@ impl<'c> Run<'c> {
                 .tick(settled, &mut |connection, event| ends.event(connection, event))?;
         }
         self.ends.tick(settled)?;
+        if live {
+            self.ends.silent(settled)?;
+        }
         self.show()?;
         // Of a pipe the first packet has yet to say what the file will hold.
         if self.is_live() || self.matched > 0 {

@@ -31,6 +31,7 @@ enum Told {
     Event(Event<'static>),
     Closed,
     Tick(Timestamp),
+    Silent(Timestamp),
     Flush,
 }
 
@@ -222,6 +223,10 @@ impl<S: Sink + Send + 'static> Sink for Relay<S> {
         self.tell(0, Told::Tick(now))
     }
 
+    fn silent(&mut self, now: Timestamp) -> Result<(), SinkError> {
+        self.tell(0, Told::Silent(now))
+    }
+
     fn flush(&mut self) -> Result<(), SinkError> {
         self.tell(0, Told::Flush)?;
         self.send()
@@ -276,6 +281,10 @@ fn write<S: Sink>(
         let mut event = match told {
             Told::Tick(now) => {
                 sink.tick(*now)?;
+                continue;
+            }
+            Told::Silent(now) => {
+                sink.silent(*now)?;
                 continue;
             }
             Told::Flush => {

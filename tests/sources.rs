@@ -8,12 +8,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use common::files::{Block, Frame, PcapStyle, pcap, pcapng, pcapng_of};
+use common::files::{Block, Frame, PcapStyle, pcap, pcap_of, pcapng, pcapng_of};
 use common::packets::{ACK, START, Talk};
 use common::{Ran, capture, console, flowdump, listing, run};
 use flowdump::capture::{FileSource, Next, Source};
+use flowdump::time::Timestamp;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -367,4 +368,36 @@ fn files_that_are_gone_when_their_turn_comes_are_read_however_many_they_are() {
     let one = count(&paths[..1], false);
     assert!(one > 0);
     assert_eq!(count(&paths, true), 1000 * one);
+}
+
+#[test]
+fn silence_is_shown_while_it_lasts_of_a_pipe_that_gives_what_is_being_captured() {
+    let question = |age: Duration| {
+        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let now = Timestamp::default() + since_epoch.expect("after 1970");
+        let mut talk = Talk {
+            now: now - age,
+            ..Talk::default()
+        };
+        talk.handshake().server(b"220 mx\r\n").client(b"EHLO a\r\n");
+        pcap_of(&talk.segments)
+    };
+    let now = question(Duration::ZERO);
+    // The answer may be in what the writer's buffer keeps back.
+    let more_to_come = [now.as_slice(), &[0; 7]].concat();
+    let recorded = question(Duration::from_secs(3600));
+    let shown = [now, more_to_come, recorded].map(|capture| {
+        std::thread::spawn(move || {
+            let ran = run_on_pipe(
+                flowdump().args(["-c", "--color", "never", "--time", "none"]),
+                &[&capture, &[]],
+                Duration::from_secs(11),
+            );
+            let shown = ran.text();
+            assert!(shown.contains("EHLO a"), "{shown}");
+            shown.contains("[no answer in 10 s, still open]")
+        })
+    });
+    let shown = shown.map(|ran| ran.join().expect("it was run"));
+    assert_eq!(shown, [true, false, false]);
 }

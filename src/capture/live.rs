@@ -224,6 +224,10 @@ impl Source for LiveSource {
         Ok(self.drainer.packet().map_or(Next::End, Next::Packet))
     }
 
+    fn is_live(&self) -> bool {
+        true
+    }
+
     fn take_warnings(&mut self) -> Vec<String> {
         std::mem::take(&mut self.warnings)
     }

@@ -76,6 +76,10 @@ pub trait Source {
     /// [`CaptureError`] where the capture is broken from here on; what came before is good.
     fn next(&mut self) -> Result<Next<'_>, CaptureError>;
 
+    /// Whether what has not come has not been captured either: of an interface, and of a pipe that gives packets as they
+    /// are captured. Asked where there is nothing to give.
+    fn is_live(&self) -> bool;
+
     /// Sentences on what was odd but survivable (a cut last record), told once, in order.
     fn take_warnings(&mut self) -> Vec<String> {
         Vec::new()

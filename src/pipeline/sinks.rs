@@ -178,6 +178,10 @@ impl Sink for Sinks {
         self.each(|sink| sink.tick(now))
     }
 
+    fn silent(&mut self, now: Timestamp) -> Result<(), SinkError> {
+        self.each(|sink| sink.silent(now))
+    }
+
     fn flush(&mut self) -> Result<(), SinkError> {
         self.each(|sink| sink.flush())
     }

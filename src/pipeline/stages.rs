@@ -53,6 +53,10 @@ impl Sink for Stages {
         self.sinks.tick(now)
     }
 
+    fn silent(&mut self, now: Timestamp) -> Result<(), SinkError> {
+        self.sinks.silent(now)
+    }
+
     fn flush(&mut self) -> Result<(), SinkError> {
         self.sinks.flush()
     }
@@ -119,6 +123,10 @@ impl Sink for Ends {
 
     fn tick(&mut self, now: Timestamp) -> Result<(), SinkError> {
         self.sink().tick(now)
+    }
+
+    fn silent(&mut self, now: Timestamp) -> Result<(), SinkError> {
+        self.sink().silent(now)
     }
 
     fn flush(&mut self) -> Result<(), SinkError> {

@@ -1,4 +1,4 @@
-//! What is to be shown if nothing more comes: unfinished lines, runs of records, silence, in the order of their time.
+//! What is to be shown if nothing more comes, in the order of their time: unfinished lines and runs of records; silence.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -9,36 +9,34 @@ use crate::time::Timestamp;
 /// So many may be queued before those of connections that are over are taken out.
 const MOST: usize = 1024;
 
-/// What waits.
+/// What waits to be shown when packet time has come so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Waits {
     /// A run of records.
     Run,
     /// An unfinished line.
     Line(Direction),
-    /// A silence, to be told of.
-    Silence,
 }
 
-/// What is to be shown if nothing comes.
+/// When a connection is to be looked at, and for what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Due {
+pub(super) struct Due<W> {
     /// First: the order.
     pub(super) at: Timestamp,
     pub(super) slot: u32,
     pub(super) id: u64,
-    pub(super) waits: Waits,
+    pub(super) waits: W,
 }
 
 /// All of them.
 #[derive(Debug)]
-pub(super) struct Queue {
-    heap: BinaryHeap<Reverse<Due>>,
+pub(super) struct Queue<W> {
+    heap: BinaryHeap<Reverse<Due<W>>>,
     /// When there are so many, it is cleaned.
     most: usize,
 }
 
-impl Default for Queue {
+impl<W: Ord> Default for Queue<W> {
     fn default() -> Self {
         Self {
             heap: BinaryHeap::new(),
@@ -47,13 +45,13 @@ impl Default for Queue {
     }
 }
 
-impl Queue {
-    pub(super) fn push(&mut self, due: Due) {
+impl<W: Ord + Copy> Queue<W> {
+    pub(super) fn push(&mut self, due: Due<W>) {
         self.heap.push(Reverse(due));
     }
 
     /// The next one whose time has come.
-    pub(super) fn pop(&mut self, now: Timestamp) -> Option<Due> {
+    pub(super) fn pop(&mut self, now: Timestamp) -> Option<Due<W>> {
         let Reverse(due) = self.heap.peek().copied()?;
         if due.at > now {
             return None;
@@ -64,7 +62,7 @@ impl Queue {
 
     /// Takes out those whose connections are over, if there are many: where packets' times stand still, none becomes
     /// due.
-    pub(super) fn clean(&mut self, is_open: impl Fn(&Due) -> bool) {
+    pub(super) fn clean(&mut self, is_open: impl Fn(&Due<W>) -> bool) {
         if self.heap.len() >= self.most {
             self.heap.retain(|Reverse(due)| is_open(due));
             self.most = MOST.max(2 * self.heap.len());

@@ -93,7 +93,7 @@ pub struct ConsoleOptions {
     pub unicode: bool,
     /// Also what TCP does.
     pub verbose: bool,
-    /// The capture is being made: silence is shown while it lasts.
+    /// The capture may be being made: silence is shown while it lasts.
     pub live: bool,
     /// An unfinished line is shown after this time.
     pub patience: Duration,
@@ -106,7 +106,8 @@ pub struct Console<W> {
     clock: Clock,
     margin: Margin,
     states: Slots<State>,
-    due: Queue,
+    due: Queue<Waits>,
+    silences: Queue<()>,
     buffer: Sheet,
     /// Raw: whose bytes came last, and whether they ended a line.
     last: Option<(u64, Direction, bool)>,
@@ -122,6 +123,7 @@ impl<W: WriteSheets> Console<W> {
             options,
             states: Slots::default(),
             due: Queue::default(),
+            silences: Queue::default(),
             buffer: Sheet::with_capacity(WRITE_AT * 2),
             last: None,
             writer,
@@ -308,26 +310,23 @@ impl<W: WriteSheets> Sink for Console<W> {
             && state.silence_queued.is_none_or(|queued| at < queued)
         {
             state.silence_queued = Some(at);
-            self.due.push(Due {
+            self.silences.push(Due {
                 at,
                 slot: connection.slot,
                 id,
-                waits: Waits::Silence,
+                waits: (),
             });
         }
         self.states.put(connection.slot, state);
         let states = &self.states;
-        self.due
-            .clean(|due| states.get(due.slot).is_some_and(|state| state.id == due.id));
+        let is_open = |slot, id| states.get(slot).is_some_and(|state| state.id == id);
+        self.due.clean(|due| is_open(due.slot, due.id));
+        self.silences.clean(|due| is_open(due.slot, due.id));
         self.write_blocks()
     }
 
     fn tick(&mut self, now: Timestamp) -> Result<(), SinkError> {
         while let Some(due) = self.due.pop(now) {
-            // At the end nobody has been silent until then.
-            if due.waits == Waits::Silence && now == Timestamp::NEVER {
-                continue;
-            }
             let Some(mut state) = self.states.take(due.slot) else {
                 continue;
             };
@@ -339,9 +338,30 @@ impl<W: WriteSheets> Sink for Console<W> {
                     out: &mut self.buffer,
                 };
                 // What began since then waits for its own time.
-                let again = page.overdue(&mut state, due, now);
+                let again = page.overdue(&mut state, due.waits, now);
                 if let Some(at) = again {
                     self.due.push(Due { at, ..due });
+                }
+            }
+            self.states.put(due.slot, state);
+        }
+        self.write_blocks()
+    }
+
+    fn silent(&mut self, now: Timestamp) -> Result<(), SinkError> {
+        while let Some(due) = self.silences.pop(now) {
+            let Some(mut state) = self.states.take(due.slot) else {
+                continue;
+            };
+            if state.id == due.id {
+                let mut page = Page {
+                    options: &self.options,
+                    clock: &mut self.clock,
+                    margin: &mut self.margin,
+                    out: &mut self.buffer,
+                };
+                if let Some(at) = page.silence(&mut state, due.at, now) {
+                    self.silences.push(Due { at, ..due });
                 }
             }
             self.states.put(due.slot, state);

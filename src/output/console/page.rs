@@ -2,7 +2,7 @@
 
 use memchr::{memchr, memrchr};
 
-use super::due::{Due, Waits};
+use super::due::Waits;
 use super::margin::{Margin, write_prefix};
 use super::state::{Line, State};
 use super::{Body, ConsoleOptions, Show, TlsStyle};
@@ -254,12 +254,7 @@ impl Page<'_> {
     }
 
     /// Shows what waited for too long; the time to look again where it is not that old.
-    pub(super) fn overdue(
-        &mut self,
-        state: &mut State,
-        Due { at, waits, .. }: Due,
-        now: Timestamp,
-    ) -> Option<Timestamp> {
+    pub(super) fn overdue(&mut self, state: &mut State, waits: Waits, now: Timestamp) -> Option<Timestamp> {
         let due = |time: Timestamp| time + self.options.patience;
         let direction = match waits {
             Waits::Line(direction) => direction,
@@ -271,7 +266,6 @@ impl Page<'_> {
                 self.finish_run(state);
                 return None;
             }
-            Waits::Silence => return self.silence(state, at, now),
         };
         let Line {
             bytes, time, queued, ..

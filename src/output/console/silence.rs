@@ -1,5 +1,6 @@
 //! Live, a silence is shown while it lasts: who watches mail that does not go through would otherwise see nothing, and
-//! not why, until one side gives up.
+//! not why, until one side gives up. Packets' times do not tell it (through a pipe may come what was captured long ago),
+//! only a live source that has nothing to give.
 //!
 //! Silence of a client that owes nothing (a kept connection, IDLE) is none. In a file it would say what times say.
 
@@ -118,7 +119,7 @@ mod tests {
     /// What flowdump says itself of these, with a tick each second, and in the end.
     fn remarks(live: bool, events: &[Event<'_>], until: i64) -> Vec<String> {
         let options = ConsoleOptions {
-            live,
+            live: true,
             ..testing::options()
         };
         let connection = testing::connection();
@@ -134,6 +135,9 @@ mod tests {
                 console.event(&connection, event).unwrap();
             }
             console.tick(at(second)).unwrap();
+            if live {
+                console.silent(at(second)).unwrap();
+            }
         }
         console.tick(Timestamp::NEVER).unwrap();
         console.finish().unwrap();
