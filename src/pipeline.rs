@@ -271,7 +271,9 @@ impl<'c> Run<'c> {
                 }
             }
             if look {
-                if self.shown.elapsed() >= SHOW_AFTER {
+                // No clock decides where among the lines the table's rows stand.
+                let mixed = self.config.console.is_some() && self.config.summary.is_some();
+                if !mixed && self.shown.elapsed() >= SHOW_AFTER {
                     self.show()?;
                 }
                 self.warnings(source);

@@ -26,6 +26,7 @@ impl Stream {
         options: &FlowOptions,
         out: &mut Out<'_, '_>,
     ) -> Result<(), SinkError> {
+        self.heard = true;
         self.base(seq);
         let Some(offset) = self.offset_of(seq) else {
             return Ok(());
@@ -98,7 +99,7 @@ impl Stream {
             }
             let due = if self.acked.is_some_and(|acked| acked >= target) {
                 Some(*self.acknowledged.get_or_insert(out.now) + GAP_ALLOWANCE)
-            } else if self.acked.is_none() {
+            } else if !self.heard {
                 self.waiting.map(|since| since + ONE_SIDED_ALLOWANCE)
             } else {
                 None

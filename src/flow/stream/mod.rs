@@ -44,6 +44,8 @@ pub(super) struct Stream {
     highest: u64,
     /// What the other side acknowledged, as far as believed.
     acked: Option<u64>,
+    /// It acknowledges, be it what came before the start: it is in the capture, and will acknowledge what follows.
+    heard: bool,
     fin: Option<u64>,
     /// A FIN outside the window: nothing, unless it is acknowledged.
     doubtful_fin: Option<u64>,
@@ -161,8 +163,7 @@ impl Stream {
         self.start = Some(begin);
         self.next = begin;
         self.highest = self.highest.max(begin);
-        // Whoever acknowledged only what came before is there, and will acknowledge what follows.
-        self.acked = self.acked.map(|acked| acked.max(begin));
+        self.acked = self.acked.filter(|acked| *acked >= begin);
     }
 
     /// Whether the segment says nothing that was not said before: the only ones for which a search for
