@@ -2,6 +2,7 @@
 
 mod packets;
 mod readers;
+mod report;
 mod sinks;
 mod stages;
 
@@ -10,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 
 use crate::capture::{
     CaptureError, FileSource, Filter, LinkType, LiveSource, LiveStats, Next, Packet, Source, WriteError,
@@ -39,9 +40,6 @@ const SETTLED: Duration = Duration::from_millis(100);
 /// Packets may keep coming without a pause: what there is to see waits no longer than this and the time that
 /// [`LOOK_EVERY`] packets take.
 const SHOW_AFTER: Duration = Duration::from_millis(50);
-
-/// The progress bar comes after this time.
-const BAR_AFTER: Duration = Duration::from_secs(1);
 
 /// What pcap files of packets from files say of the snaplen.
 const SNAPLEN: u32 = 262_144;
@@ -372,52 +370,5 @@ impl<'c> Run<'c> {
         told.and(self.ends.finish())?;
         self.copied.finish()?;
         Ok(self.filter.verdict()?)
-    }
-
-    fn warnings<S: Source>(&mut self, source: &mut S) {
-        let mut warnings = source.take_warnings();
-        warnings.extend(self.filter.take_warnings());
-        // The sinks' warnings repeat on purpose.
-        for warning in self.ends.take_warnings() {
-            self.bar.suspend(|| tell(&warning));
-        }
-        warnings.retain(|warning| self.told.insert(warning.clone()));
-        for warning in warnings {
-            self.bar
-                .suspend(|| say(self.config, &format!("warning: {warning}")));
-        }
-    }
-
-    fn progress<S: Source>(&mut self, source: &S) {
-        if !self.config.progress || self.begun.elapsed() < BAR_AFTER {
-            return;
-        }
-        let Some((at, len)) = source.progress() else {
-            return;
-        };
-        if self.bar.is_hidden() {
-            let style = ProgressStyle::with_template("{wide_bar} {binary_bytes}/{binary_total_bytes} {eta}")
-                .unwrap_or_else(|_| ProgressStyle::default_bar());
-            self.bar = ProgressBar::with_draw_target(Some(len), ProgressDrawTarget::stderr_with_hz(10))
-                .with_style(style);
-        }
-        self.bar.set_position(at);
-    }
-
-    fn totals(&self, live: Option<LiveStats>) -> Totals {
-        Totals {
-            packets: self.packets,
-            packet_bytes: self.packet_bytes,
-            matched: (!self.config.filter.is_empty() && live.is_none()).then_some(self.matched),
-            flow: self.flow.stats(),
-            unread: self.decoder.unread(),
-            live,
-            not_written: self.copied.lost(),
-            cut: self.config.max_bytes.map(|most| (0, most)),
-            files: None,
-            mail: None,
-            time: self.begun.elapsed(),
-            under_way: false,
-        }
     }
 }

@@ -9,8 +9,8 @@ use std::io::{self, Write};
 /// Up to so many bytes are copied without a call.
 pub const SHORT: usize = 96;
 
-/// Files are written fastest in pieces of so many bytes that begin at multiples of it: ext4 and XFS keep such a piece in
-/// the page cache as one, where a piece that begins within a page makes them start it anew from single pages.
+/// Files are written fastest in pieces of so many bytes that begin at multiples of it: ext4 keeps such a piece as one in
+/// the page cache (large folios), and takes a third longer for pieces that begin within a page.
 pub const BLOCK: usize = 128 << 10;
 
 /// Bytes that wait to be written.

@@ -5,18 +5,15 @@
 
 mod due;
 mod margin;
+mod options;
 mod page;
 mod remarks;
 mod silence;
 mod state;
 mod whole;
 
-use std::time::Duration;
-
-use super::clock::{Clock, TimeStyle};
+use super::clock::Clock;
 use super::digits::push_endpoint;
-use super::escape::Unprintable;
-use super::palette::Palette;
 use super::sheet::{BLOCK, Sheet, WriteSheets};
 use super::words;
 use crate::event::{Connection, Direction, EndHow, Event, Sink, SinkError, TcpNote};
@@ -24,80 +21,10 @@ use crate::slots::Slots;
 use crate::time::Timestamp;
 use due::{Due, Queue, Waits};
 use margin::Margin;
+pub use options::{Body, ConsoleOptions, Show, TlsStyle};
 use page::Page;
 use silence::Silence;
 use state::State;
-
-/// Output waits for so many bytes, unless it is to be seen now.
-const WRITE_AT: usize = BLOCK;
-
-/// How bytes are shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Show {
-    /// As lines of harmless text.
-    Lines(Unprintable),
-    /// As a hex dump.
-    Hex,
-    /// As they are.
-    Raw,
-}
-
-impl Show {
-    /// What stands for what can't be shown.
-    const fn unprintable(self) -> Unprintable {
-        match self {
-            Self::Lines(unprintable) => unprintable,
-            Self::Hex | Self::Raw => Unprintable::Escape,
-        }
-    }
-}
-
-/// What is shown of TLS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TlsStyle {
-    /// One line for each handshake message and each run of records.
-    Records,
-    /// The bytes.
-    Raw,
-    /// Only where it starts.
-    Hide,
-}
-
-/// How much of each message is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Body {
-    /// Every line.
-    All,
-    /// So many lines, then how many were left out.
-    Lines(u64),
-}
-
-/// How the console looks.
-#[derive(Debug, Clone)]
-pub struct ConsoleOptions {
-    /// Colours.
-    pub palette: Palette,
-    /// Times.
-    pub time: TimeStyle,
-    /// Whether lines begin with time and addresses.
-    pub prefix: bool,
-    /// How bytes are shown.
-    pub show: Show,
-    /// What is shown of TLS.
-    pub tls: TlsStyle,
-    /// How much of each message.
-    pub body: Body,
-    /// Show passwords.
-    pub secrets: bool,
-    /// Markers may go beyond ASCII.
-    pub unicode: bool,
-    /// Also what TCP does.
-    pub verbose: bool,
-    /// The capture may be being made: silence is shown while it lasts.
-    pub live: bool,
-    /// An unfinished line is shown after this time.
-    pub patience: Duration,
-}
 
 /// Shows connections on `W`.
 #[derive(Debug)]
@@ -124,7 +51,7 @@ impl<W: WriteSheets> Console<W> {
             states: Slots::default(),
             due: Queue::default(),
             silences: Queue::default(),
-            buffer: Sheet::with_capacity(WRITE_AT * 2),
+            buffer: Sheet::with_capacity(BLOCK * 2),
             last: None,
             writer,
         }
@@ -139,9 +66,9 @@ impl<W: WriteSheets> Console<W> {
         written.map_err(|source| SinkError::io("standard output", source))
     }
 
-    /// Writes if there is enough of it.
+    /// Writes if there is enough of it; less waits until it is to be seen.
     fn write_blocks(&mut self) -> Result<(), SinkError> {
-        if self.buffer.len() < WRITE_AT {
+        if self.buffer.len() < BLOCK {
             return Ok(());
         }
         let written = self.writer.write_blocks(&mut self.buffer);
@@ -384,9 +311,14 @@ impl<W: WriteSheets> Sink for Console<W> {
 mod testing {
     //! What tests of the console show, and how: plainly.
 
+    use std::time::Duration;
+
     use super::*;
     use crate::decode::{Endpoint, Scope};
     use crate::event::ClientKnown;
+    use crate::output::clock::TimeStyle;
+    use crate::output::escape::Unprintable;
+    use crate::output::palette::Palette;
 
     pub(super) fn options() -> ConsoleOptions {
         ConsoleOptions {
