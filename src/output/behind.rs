@@ -166,6 +166,15 @@ mod tests {
         let told = (0..100).find_map(|_| put(&mut behind, "line\n").err()).unwrap();
         assert_eq!(told.kind(), io::ErrorKind::StorageFull);
         behind.finish().unwrap();
+        // Also where nothing more is to be written.
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut behind = Behind::new(full).unwrap();
+        put(&mut behind, "line\n").unwrap();
+        let told = (0..100).find_map(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            behind.write_sheet(&mut Sheet::default()).err()
+        });
+        assert_eq!(told.unwrap().kind(), io::ErrorKind::StorageFull);
         let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
         let mut behind = Behind::new(full).unwrap();
         put(&mut behind, "line\n").unwrap();

@@ -57,11 +57,8 @@ impl<W: WriteSheets> Console<W> {
         }
     }
 
-    /// Writes what there is.
+    /// Writes what there is. Where that is nothing, asks what became of what was written before.
     fn write_out(&mut self) -> Result<(), SinkError> {
-        if self.buffer.is_empty() {
-            return Ok(());
-        }
         let written = self.writer.write_sheet(&mut self.buffer);
         written.map_err(|source| SinkError::io("standard output", source))
     }
@@ -73,6 +70,33 @@ impl<W: WriteSheets> Console<W> {
         }
         let written = self.writer.write_blocks(&mut self.buffer);
         written.map_err(|source| SinkError::io("standard output", source))
+    }
+
+    /// Looks at the connections whose time in a queue has come, and again when `look` says.
+    fn look_at_due<Q: Ord + Copy>(
+        &mut self,
+        queue: fn(&mut Self) -> &mut Queue<Q>,
+        now: Timestamp,
+        look: impl Fn(&mut Page<'_>, &mut State, Due<Q>) -> Option<Timestamp>,
+    ) -> Result<(), SinkError> {
+        while let Some(due) = queue(self).pop(now) {
+            let Some(mut state) = self.states.take(due.slot) else {
+                continue;
+            };
+            if state.id == due.id {
+                let mut page = Page {
+                    options: &self.options,
+                    clock: &mut self.clock,
+                    margin: &mut self.margin,
+                    out: &mut self.buffer,
+                };
+                if let Some(at) = look(&mut page, &mut state, due) {
+                    queue(self).push(Due { at, ..due });
+                }
+            }
+            self.states.put(due.slot, state);
+        }
+        self.write_blocks()
     }
 
     /// Takes the connection's state out for as long as it is worked on.
@@ -253,47 +277,20 @@ impl<W: WriteSheets> Sink for Console<W> {
     }
 
     fn tick(&mut self, now: Timestamp) -> Result<(), SinkError> {
-        while let Some(due) = self.due.pop(now) {
-            let Some(mut state) = self.states.take(due.slot) else {
-                continue;
-            };
-            if state.id == due.id {
-                let mut page = Page {
-                    options: &self.options,
-                    clock: &mut self.clock,
-                    margin: &mut self.margin,
-                    out: &mut self.buffer,
-                };
-                // What began since then waits for its own time.
-                let again = page.overdue(&mut state, due.waits, now);
-                if let Some(at) = again {
-                    self.due.push(Due { at, ..due });
-                }
-            }
-            self.states.put(due.slot, state);
-        }
-        self.write_blocks()
+        // What began since then waits for its own time.
+        self.look_at_due(
+            |console| &mut console.due,
+            now,
+            |page, state, due| page.overdue(state, due.waits, now),
+        )
     }
 
     fn silent(&mut self, now: Timestamp) -> Result<(), SinkError> {
-        while let Some(due) = self.silences.pop(now) {
-            let Some(mut state) = self.states.take(due.slot) else {
-                continue;
-            };
-            if state.id == due.id {
-                let mut page = Page {
-                    options: &self.options,
-                    clock: &mut self.clock,
-                    margin: &mut self.margin,
-                    out: &mut self.buffer,
-                };
-                if let Some(at) = page.silence(&mut state, due.at, now) {
-                    self.silences.push(Due { at, ..due });
-                }
-            }
-            self.states.put(due.slot, state);
-        }
-        self.write_blocks()
+        self.look_at_due(
+            |console| &mut console.silences,
+            now,
+            |page, state, due| page.silence(state, due.at, now),
+        )
     }
 
     fn flush(&mut self) -> Result<(), SinkError> {
@@ -301,7 +298,11 @@ impl<W: WriteSheets> Sink for Console<W> {
     }
 
     fn finish(&mut self) -> Result<(), SinkError> {
-        let written = self.write_out();
+        let written = if self.buffer.is_empty() {
+            Ok(())
+        } else {
+            self.write_out()
+        };
         let flushed = self.writer.finish();
         written.and(flushed.map_err(|source| SinkError::io("standard output", source)))
     }
