@@ -3,9 +3,10 @@
 //! Control characters, escape sequences, and Unicode's bidi and invisible controls come out as text;
 //! valid UTF-8 stays as it is.
 
-use fearless_simd::{Level, Simd, dispatch};
+use fearless_simd::prelude::*;
+use fearless_simd::{Level, Simd, dispatch, mask8x64, u8x64, u16x32};
 
-use super::marks::{BLOCK, Block, ones};
+use super::marks::{BLOCK, Block, bits_below};
 use super::sheet::Sheet;
 use crate::text::is_harmless;
 
@@ -32,213 +33,184 @@ impl Unprintable {
 /// The most that a byte becomes: `\x1b`, and `\u{e0001}` for four of them.
 const WIDEST: usize = 4;
 
-/// What each byte becomes on its own: four bytes of text, the first one lowest, and above them its length in bits.
+/// What each byte becomes on its own: four bytes of text, the first one lowest, and above them how many are meant.
 /// Then what each byte is as it is.
-type Table = [u64; 512];
+static TABLE: [u64; 512] = table();
 
-static ESCAPED: Table = table(Unprintable::Escape);
-static DOTTED: Table = table(Unprintable::Dot);
-
-const fn table(how: Unprintable) -> Table {
+const fn table() -> [u64; 512] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut table = [0; 512];
     let mut byte = 0;
     while byte < 256 {
-        let character = byte as u8;
-        let (text, len) = match (character, how) {
-            (b'\t' | 0x20..=0x7e, _) => ([character, 0, 0, 0], 1),
-            (_, Unprintable::Dot) => ([b'.', 0, 0, 0], 1),
-            (b'\n', Unprintable::Escape) => ([b'\\', b'n', 0, 0], 2),
-            (b'\r', Unprintable::Escape) => ([b'\\', b'r', 0, 0], 2),
-            (_, Unprintable::Escape) => (hex(character), 4),
+        let (text, len) = match byte as u8 {
+            b'\n' => ([b'\\', b'n', 0, 0], 2),
+            b'\r' => ([b'\\', b'r', 0, 0], 2),
+            _ => ([b'\\', b'x', DIGITS[byte >> 4], DIGITS[byte & 15]], 4),
         };
-        table[byte] = u32::from_le_bytes(text) as u64 | (len * 8) << 32;
-        table[byte + 256] = character as u64 | 8 << 32;
+        table[byte] = u32::from_le_bytes(text) as u64 | len << 32;
+        table[byte + 256] = byte as u64 | 1 << 32;
         byte += 1;
     }
     table
 }
 
-const fn hex(byte: u8) -> [u8; WIDEST] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    [
-        b'\\',
-        b'x',
-        DIGITS[(byte >> 4) as usize],
-        DIGITS[(byte & 15) as usize],
-    ]
-}
-
 /// Appends `bytes` to `out`, made harmless. Tabs stay.
 pub fn escape(bytes: &[u8], how: Unprintable, out: &mut Sheet) {
-    let (as_it_is, rest) = bytes.split_at(dispatch!(Level::new(), simd => harmless_len(simd, bytes)));
-    out.put(as_it_is);
-    if !rest.is_empty() {
-        escape_each(rest, how, out);
-    }
+    escape_by(Level::new(), bytes, how, out);
 }
 
-/// How many of the first bytes can be shown as they are.
-#[inline(always)]
-fn harmless_len(simd: impl Simd, bytes: &[u8]) -> usize {
-    let mut new = 0;
-    let mut block = 0;
-    while block < bytes.len() {
-        let mut marks = Block::first_of(simd, bytes.get(block..).unwrap_or_default()).marks();
-        while marks != 0 {
-            let at = block + marks.trailing_zeros() as usize;
-            marks &= marks - 1;
-            if at < new {
-                continue;
-            }
-            match bytes.get(at..) {
-                Some([b'\t', ..]) => {}
-                Some(rest) if harmless_width(rest) > 0 => new = at + harmless_width(rest),
-                _ => return at,
-            }
-        }
-        block += BLOCK;
-    }
-    bytes.len()
-}
-
-/// The same for what is likely no text.
-fn escape_each(bytes: &[u8], how: Unprintable, out: &mut Sheet) {
-    let table = match how {
-        Unprintable::Escape => &ESCAPED,
-        Unprintable::Dot => &DOTTED,
-    };
-    // Room for the worst: a look at the length for each byte would cost more than all the rest.
-    let room = out.room((bytes.len() + 1) * WIDEST);
-    let mut filled = 0;
-    let mut put = |text: u64, len: usize| {
-        if let Some(place) = room.get_mut(filled..filled + 2 * WIDEST) {
-            place.copy_from_slice(&text.to_le_bytes());
-        }
-        filled += len;
-    };
-    let entry = |index: u16| table.get(usize::from(index & 511)).copied().unwrap_or(0);
-    let (text, bits) = (|entry: u64| entry & 0xffff_ffff, |entry: u64| entry >> 32);
-    let mut block = 0;
-    while block < bytes.len() {
-        let rest = bytes.get(block..).unwrap_or_default();
-        let Entries {
-            entries,
-            mut characters,
-        } = Entries::new(bytes, block);
-        let len = rest.len().min(BLOCK);
-        let mut done = 0;
-        loop {
-            let at = len.min(characters.trailing_zeros() as usize);
-            if let Some(entries) = entries.get(done..at) {
-                // Two at once: half as many places to be worked out.
-                let (pairs, last) = entries.as_chunks();
-                for [first, second] in pairs {
-                    let (first, second) = (entry(*first), entry(*second));
-                    let both = text(first) | text(second).wrapping_shl(bits(first) as u32);
-                    put(both, (bits(first) + bits(second)) as usize / 8);
-                }
-                for last in last {
-                    put(text(entry(*last)), bits(entry(*last)) as usize / 8);
-                }
-                done = at;
-            }
-            if at == len {
-                break;
-            }
-            characters &= characters - 1;
-            let Some(character) = leading_character(rest.get(at..).unwrap_or_default()) else {
-                continue;
-            };
-            done = at + character.len_utf8();
-            if is_harmless(character) {
-                let mut text = [0; 2 * WIDEST];
-                character.encode_utf8(&mut text);
-                put(u64::from_le_bytes(text), character.len_utf8());
-            } else if how == Unprintable::Dot {
-                (at..done).for_each(|_| put(u64::from(b'.'), 1));
-            } else {
-                let text = format!("\\u{{{:x}}}", u32::from(character));
-                for part in text.as_bytes().chunks(WIDEST) {
-                    let text = part
-                        .iter()
-                        .rev()
-                        .fold(0, |text, byte| text << 8 | u64::from(*byte));
-                    put(text, part.len());
-                }
-            }
-        }
-        // The last character may have gone on for longer.
-        block += done;
-    }
+fn escape_by(level: Level, bytes: &[u8], how: Unprintable, out: &mut Sheet) {
+    // Room for the worst: a look at the length for each piece would cost more than the rest.
+    let room = out.room((bytes.len() + BLOCK + 2) * WIDEST);
+    let filled = dispatch!(level, simd => Text { room, filled: 0 }.put(simd, bytes, how));
     out.keep(filled);
 }
 
-/// Some bytes and what becomes of them. In what is no text, every twentieth byte seems to begin a character, and
-/// a branch taken that seldom costs more than to work out for each byte whether it belongs to one.
-struct Entries {
-    /// Of each byte, in a [`Table`].
-    entries: [u16; BLOCK],
-    /// Where a character may begin that is not shown as it is, or is longer than two bytes.
-    characters: u64,
+/// What becomes of bytes, on its way to a sheet.
+struct Text<'a> {
+    room: &'a mut [u8],
+    filled: usize,
 }
 
-impl Entries {
-    /// The bytes from `begin` on.
-    fn new(bytes: &[u8], begin: usize) -> Self {
-        // With the byte before and two behind them.
-        const WINDOW: usize = BLOCK + 3;
-        let before = begin.checked_sub(1).and_then(|before| bytes.get(before..));
-        let padded: [u8; WINDOW];
-        let window = match before.and_then(<[u8]>::first_chunk::<WINDOW>) {
-            Some(window) => window,
-            None => {
-                padded = around(bytes, begin);
-                &padded
+impl Text<'_> {
+    /// In what is no text nothing can be foreseen, and a branch foreseen wrongly costs as much as a block. What is
+    /// left of them: characters that begin as harmful ones do, one in 250 bytes of noise. Returns how much there is.
+    #[inline(always)]
+    fn put<S: Simd>(mut self, simd: S, bytes: &[u8], how: Unprintable) -> usize {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let block = Block::first_of(simd, rest);
+            let mut len = rest.len();
+            if len > BLOCK {
+                len = block.whole_characters();
             }
+            let mut as_it_is = !block.marks() | block.equal(b'\t') | block.harmless_characters();
+            let mut unknown = block.characters() & !as_it_is & bits_below(len);
+            let mut harmful = None;
+            while unknown != 0 {
+                let at = unknown.trailing_zeros() as usize;
+                unknown &= unknown - 1;
+                let Some(character) = leading_character(rest.get(at..).unwrap_or_default()) else {
+                    continue;
+                };
+                if is_harmless(character) {
+                    as_it_is |= bits_below(character.len_utf8()) << at;
+                } else if how == Unprintable::Escape {
+                    (len, harmful) = (at, Some(character));
+                    break;
+                }
+            }
+            let meant = bits_below(len);
+            if as_it_is & meant == meant {
+                self.put_first(block.bytes(), len);
+            } else if how == Unprintable::Dot {
+                let dots = u8x64::splat(simd, b'.');
+                self.put_first(mask(simd, as_it_is).select(block.bytes(), dots), len);
+            } else if compresses(simd) {
+                self.put_compressed(block, as_it_is, meant);
+            } else {
+                self.put_each(block, as_it_is, len);
+            }
+            let mut done = len;
+            if let Some(character) = harmful {
+                self.put_text(&format!("\\u{{{:x}}}", u32::from(character)));
+                done += character.len_utf8();
+            }
+            rest = rest.get(done..).unwrap_or_default();
+        }
+        self.filled
+    }
+
+    /// The first `len` bytes, as they are where the bits of `as_it_is` stand and escaped where not.
+    #[inline(always)]
+    fn put_each<S: Simd>(&mut self, block: Block<S>, as_it_is: u64, len: usize) {
+        let bytes = block.bytes();
+        let all = |byte| u8x64::splat(bytes.token(), byte);
+        let as_it_is = mask(bytes.token(), as_it_is).select(all(1), all(0));
+        let mut entries = [[0; 2]; BLOCK];
+        let (one, other) = bytes.interleave(as_it_is);
+        let (begin, end) = entries.as_flattened_mut().split_at_mut(BLOCK);
+        one.store_slice(begin);
+        other.store_slice(end);
+        let room = self.room.get_mut(self.filled..).unwrap_or_default();
+        let Some(room) = room.first_chunk_mut::<{ (BLOCK + 2) * WIDEST }>() else {
+            return;
         };
-        let continues = |byte: u8| u8::from((byte as i8) < -0x40);
-        let begins_two = |byte: u8| u8::from(byte.wrapping_sub(0xc2) < 0x1e);
-        let begins_more = |byte: u8| u8::from(byte.wrapping_sub(0xe0) < 0x15);
-        let suspect = |byte: u8| u8::from(byte == 0xc2) | u8::from(byte == 0xcd) | u8::from(byte == 0xd8);
-        let mut in_two = [0; BLOCK];
-        let mut flags = [0; BLOCK];
-        let (block, next, third) = (
-            window.iter().skip(1),
-            window.iter().skip(2),
-            window.iter().skip(3),
-        );
-        for ((((before, byte), next), third), (in_two, flag)) in window
-            .iter()
-            .zip(block.clone())
-            .zip(next)
-            .zip(third)
-            .zip(in_two.iter_mut().zip(&mut flags))
-        {
-            *in_two = begins_two(*before) & continues(*byte) | begins_two(*byte) & continues(*next);
-            *flag = (suspect(*byte) | begins_more(*byte) & continues(*third)) & continues(*next);
+        let mut filled = 0;
+        for entry in entries.iter().take(len) {
+            let entry = usize::from(u16::from_le_bytes(*entry));
+            let entry = TABLE.get(entry % TABLE.len()).copied().unwrap_or(0);
+            // What the compiler can see need not be checked.
+            filled %= BLOCK * WIDEST;
+            if let Some(place) = room.get_mut(filled..filled + 2 * WIDEST) {
+                place.copy_from_slice(&entry.to_le_bytes());
+            }
+            filled += (entry >> 32) as usize;
         }
-        // In a loop of its own: vectors of wider elements take fewer.
-        let mut entries = [0; BLOCK];
-        for ((entry, byte), in_two) in entries.iter_mut().zip(block).zip(&in_two) {
-            *entry = u16::from(*byte) | u16::from(*in_two) << 8;
+        self.filled += filled;
+    }
+
+    /// The same of the bytes for which the bits of `meant` stand, by vectors: each becomes four, of which those count
+    /// that are not zero.
+    #[inline(always)]
+    fn put_compressed<S: Simd>(&mut self, block: Block<S>, as_it_is: u64, meant: u64) {
+        let bytes = block.bytes();
+        let simd = bytes.token();
+        let all = |byte| u8x64::splat(simd, byte);
+        let (lf, cr) = (block.equal(b'\n'), block.equal(b'\r'));
+        let escaped = meant & !as_it_is;
+        let digit = |of: u8x64<S>| of + of.simd_gt(all(9)).select(all(b'a' - 10), all(b'0'));
+        let or_none = |bits, bytes: u8x64<S>| mask(simd, bits).select(bytes, all(0));
+        let first = or_none(meant, mask(simd, as_it_is).select(bytes, all(b'\\')));
+        let letter = mask(simd, lf).select(all(b'n'), mask(simd, cr).select(all(b'r'), all(b'x')));
+        let second = or_none(escaped, letter);
+        let third = or_none(escaped & !(lf | cr), digit(bytes >> 4));
+        let fourth = or_none(escaped & !(lf | cr), digit(bytes & all(15)));
+        let (begin, begin_2) = first.interleave(second);
+        let (end, end_2) = third.interleave(fourth);
+        for (begin, end) in [(begin, end), (begin_2, end_2)] {
+            let (one, other) = begin
+                .bitcast::<u16x32<S>>()
+                .interleave(end.bitcast::<u16x32<S>>());
+            for text in [one.bitcast::<u8x64<S>>(), other.bitcast::<u8x64<S>>()] {
+                let counts = text.simd_ne(all(0));
+                let len = counts.to_bitmask().count_ones() as usize;
+                self.put_first(text.compress(counts), len);
+            }
         }
-        Self {
-            entries,
-            characters: ones(&flags),
+    }
+
+    /// So many of these bytes.
+    #[inline(always)]
+    fn put_first(&mut self, bytes: u8x64<impl Simd>, len: usize) {
+        if let Some(place) = self.room.get_mut(self.filled..self.filled + BLOCK) {
+            bytes.store_slice(place);
         }
+        self.filled += len;
+    }
+
+    #[inline(always)]
+    fn put_text(&mut self, text: &str) {
+        if let Some(place) = self.room.get_mut(self.filled..self.filled + text.len()) {
+            place.copy_from_slice(text.as_bytes());
+        }
+        self.filled += text.len();
     }
 }
 
-/// What stands around `begin`, zeros where nothing does.
-#[cold]
-fn around<const WINDOW: usize>(bytes: &[u8], begin: usize) -> [u8; WINDOW] {
-    let mut window = [0; WINDOW];
-    let (_, rest) = bytes.split_at(begin.saturating_sub(1));
-    let skipped = usize::from(begin == 0);
-    for (to, from) in window.iter_mut().skip(skipped).zip(rest) {
-        *to = *from;
-    }
-    window
+/// Whether the processor has an instruction that leaves out bytes of a vector. What does without one is slower than a
+/// look at each byte.
+#[inline(always)]
+fn compresses(simd: impl Simd) -> bool {
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    return matches!(simd.level(), Level::Avx512(_));
+    #[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
+    return false;
+}
+
+#[inline(always)]
+fn mask<S: Simd>(simd: S, bits: u64) -> mask8x64<S> {
+    mask8x64::from_bitmask(simd, bits)
 }
 
 /// The character beyond ASCII that `bytes` begin with, if they begin with one.
@@ -274,6 +246,8 @@ pub fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn shown(bytes: &[u8], how: Unprintable) -> String {
@@ -324,12 +298,79 @@ mod tests {
         }
     }
 
-    proptest::proptest! {
+    /// By each kind of vectors that this processor has.
+    fn levels() -> Vec<Level> {
+        let mut levels = vec![Level::new(), Level::baseline()];
+        #[cfg(target_arch = "x86_64")]
+        {
+            levels.extend(Level::new().as_sse4_2().map(Level::Sse4_2));
+            levels.extend(Level::new().as_avx2().map(Level::Avx2));
+        }
+        levels
+    }
+
+    /// The same a character at a time.
+    fn plainly(bytes: &[u8], how: Unprintable) -> String {
+        let escaped = |text: String, width: usize| match how {
+            Unprintable::Escape => text,
+            Unprintable::Dot => ".".repeat(width),
+        };
+        let mut out = String::new();
+        for chunk in bytes.utf8_chunks() {
+            for character in chunk.valid().chars() {
+                out += &match character {
+                    _ if is_harmless(character) => character.to_string(),
+                    '\n' => escaped("\\n".to_owned(), 1),
+                    '\r' => escaped("\\r".to_owned(), 1),
+                    '\0'..='\x7f' => escaped(format!("\\x{:02x}", u32::from(character)), 1),
+                    _ => escaped(format!("\\u{{{:x}}}", u32::from(character)), character.len_utf8()),
+                };
+            }
+            for byte in chunk.invalid() {
+                out += &escaped(format!("\\x{byte:02x}"), 1);
+            }
+        }
+        out
+    }
+
+    /// Noise, text, and characters of which each is one in its own way.
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..200),
+            "[ -~\t\r\n]{0,100}".prop_map(String::into_bytes),
+            "[\u{80}-\u{800}\u{2000}-\u{2070}\u{fe00}-\u{ffff}\u{e0000}-\u{e1000}]{0,20}"
+                .prop_map(String::into_bytes),
+            prop::collection::vec(any::<char>(), 0..20).prop_map(|text| String::from_iter(text).into_bytes()),
+            prop::sample::select(vec![
+                &b"\xe0\x80\x80"[..],
+                b"\xed\xa0\x80",
+                b"\xf4\x90\x80\x80",
+                b"\xf0\x9f",
+                b"\xe2"
+            ])
+            .prop_map(<[u8]>::to_vec),
+        ];
+        prop::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn each_processor_shows_what_one_would_write(bytes in bytes()) {
+            for how in [Unprintable::Escape, Unprintable::Dot] {
+                let wanted = plainly(&bytes, how);
+                for level in levels() {
+                    let mut out = Sheet::default();
+                    escape_by(level, &bytes, how, &mut out);
+                    prop_assert_eq!(String::from_utf8_lossy(out.as_slice()), wanted.as_str(), "{:?}", level);
+                }
+            }
+        }
+
         #[test]
         fn nothing_that_controls_a_terminal_comes_through(bytes: Vec<u8>) {
             for how in [Unprintable::Escape, Unprintable::Dot] {
                 let text = shown(&bytes, how);
-                proptest::prop_assert!(text.chars().all(|c| c == '\t' || !c.is_control()));
+                prop_assert!(text.chars().all(|c| c == '\t' || !c.is_control()));
             }
         }
     }

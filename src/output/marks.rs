@@ -4,7 +4,7 @@
 //! once for each kind ([`fearless_simd::dispatch`]): all of this is generic, and inlined into them.
 
 use fearless_simd::prelude::*;
-use fearless_simd::{Level, Simd, dispatch, u8x64};
+use fearless_simd::{Simd, u8x64};
 
 /// Bytes looked at at once.
 pub const BLOCK: usize = u64::BITS as usize;
@@ -58,6 +58,32 @@ impl<S: Simd> Block<S> {
         two | two << 1 | three | three << 1 | three << 2
     }
 
+    /// Which begin what looks like a character beyond ASCII that is whole within the block.
+    #[inline(always)]
+    pub fn characters(self) -> u64 {
+        let follows = self.within(0x80, 0x40);
+        let second = follows >> 1;
+        let third = second & follows >> 2;
+        self.within(0xc2, 0x1e) & second
+            | self.within(0xe0, 0x10) & third
+            | self.within(0xf0, 5) & third & follows >> 3
+    }
+
+    /// How many of the bytes stand before a character that may go on behind the block.
+    #[inline(always)]
+    pub fn whole_characters(self) -> usize {
+        let cut = self.within(0xc2, 0x33) & 1 << 63
+            | self.within(0xe0, 0x15) & 1 << 62
+            | self.within(0xf0, 5) & 1 << 61;
+        BLOCK.min(cut.trailing_zeros() as usize)
+    }
+
+    /// The bytes.
+    #[inline(always)]
+    pub fn bytes(self) -> u8x64<S> {
+        self.bytes
+    }
+
     /// Which are `byte`.
     #[inline(always)]
     pub fn equal(self, byte: u8) -> u64 {
@@ -73,9 +99,10 @@ impl<S: Simd> Block<S> {
     }
 }
 
-/// Which of 64 bytes are 1.
-pub fn ones(bytes: &[u8; BLOCK]) -> u64 {
-    dispatch!(Level::baseline(), simd => Block::new(simd, bytes).equal(1))
+/// The lowest so many bits.
+#[inline(always)]
+pub const fn bits_below(count: usize) -> u64 {
+    if count < BLOCK { (1 << count) - 1 } else { u64::MAX }
 }
 
 /// What is left where there is too little for a block.
@@ -90,6 +117,8 @@ fn padded(bytes: &[u8]) -> [u8; BLOCK] {
 
 #[cfg(test)]
 mod tests {
+    use fearless_simd::{Level, dispatch};
+
     use super::*;
     use crate::text::is_harmless;
 

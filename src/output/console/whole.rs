@@ -10,7 +10,7 @@ use super::page::{Page, put_harmless};
 use super::state::State;
 use crate::event::{Direction, Kind};
 use crate::output::escape::{Unprintable, harmless_width};
-use crate::output::marks::{BLOCK, Block};
+use crate::output::marks::{BLOCK, Block, bits_below};
 use crate::output::sheet::Sheet;
 use crate::time::Timestamp;
 
@@ -132,12 +132,6 @@ fn first_harmful(block: &[u8], mut odd: u64) -> usize {
         odd &= !bits_below(at + width);
     }
     BLOCK
-}
-
-/// The lowest so many bits.
-#[inline(always)]
-const fn bits_below(count: usize) -> u64 {
-    if count < BLOCK { (1 << count) - 1 } else { u64::MAX }
 }
 
 #[cfg(test)]
