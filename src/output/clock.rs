@@ -110,10 +110,17 @@ fn micros(micros: u32, out: &mut Vec<u8>) {
 
 /// Seconds with six digits, aligned for the first thousand seconds.
 fn seconds(nanos: i64, out: &mut Vec<u8>) {
-    let sign = if nanos < 0 { "-" } else { "" };
-    let micros = nanos.unsigned_abs() / 1000;
-    let whole = format!("{sign}{}", micros / 1_000_000);
-    out.extend_from_slice(format!("{whole:>3}.{:06}", micros % 1_000_000).as_bytes());
+    let magnitude = nanos.unsigned_abs() / 1000;
+    let whole = (magnitude / 1_000_000).cast_signed();
+    let mut digits = itoa::Buffer::new();
+    let whole = match whole {
+        0 if nanos < 0 => "-0",
+        _ => digits.format(whole * nanos.signum()),
+    };
+    out.extend_from_slice(b"  ".get(whole.len().max(1) - 1..).unwrap_or_default());
+    out.extend_from_slice(whole.as_bytes());
+    out.push(b'.');
+    micros((magnitude % 1_000_000) as u32, out);
 }
 
 /// Seconds for indexes and JSON, to the microsecond: the nearest double to a decimal has no more digits than it.

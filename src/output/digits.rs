@@ -53,8 +53,25 @@ pub fn push_uid(connection: &Connection, out: &mut Vec<u8>) {
     push_number(connection.id, out);
 }
 
+/// Two digits.
+#[inline]
+pub fn hex_byte(byte: u8) -> [u8; 2] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    const PAIRS: [[u8; 2]; 256] = {
+        let mut pairs = [[0; 2]; 256];
+        let mut byte = 0;
+        while byte < pairs.len() {
+            pairs[byte] = [DIGITS[byte >> 4], DIGITS[byte & 15]];
+            byte += 1;
+        }
+        pairs
+    };
+    PAIRS[usize::from(byte)]
+}
+
 /// Eight digits, a byte each, all at once.
-fn hex(number: u32) -> [u8; 8] {
+#[inline]
+pub fn hex(number: u32) -> [u8; 8] {
     let mut each = u64::from(number);
     each = (each | each << 16) & 0x0000_ffff_0000_ffff;
     each = (each | each << 8) & 0x00ff_00ff_00ff_00ff;

@@ -56,19 +56,41 @@ impl Page<'_> {
                 } else {
                     bytes
                 };
-                let mut at = offset;
-                for row in bytes.chunks(hex::ROW) {
-                    self.begin(state, direction, time);
-                    self.out.put(self.options.palette.text(direction, kind));
-                    self.margin.scratch.clear();
-                    hex::row(at, row, &mut self.margin.scratch);
-                    self.out.put(&self.margin.scratch);
-                    self.end();
-                    at += row.len() as u64;
-                }
+                // The time since the row before is another for the first one.
+                let first = match self.options.time {
+                    TimeStyle::Delta => bytes.len().min(hex::ROW),
+                    _ => 0,
+                };
+                let (first, rest) = bytes.split_at(first);
+                self.rows(state, direction, offset, time, kind, first);
+                self.rows(state, direction, offset + first.len() as u64, time, kind, rest);
             }
             Show::Raw => self.raw(state, direction, time, kind, bytes, last),
         }
+    }
+
+    /// Rows of a hex dump.
+    fn rows(
+        &mut self,
+        state: &State,
+        direction: Direction,
+        offset: u64,
+        time: Timestamp,
+        kind: Kind,
+        bytes: &[u8],
+    ) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.margin
+            .fill(self.options, self.clock, state, direction, time, kind);
+        self.out.put(self.margin.start());
+        let [between, _] = self.margin.between();
+        for (row, at) in bytes.chunks(hex::ROW).zip((offset..).step_by(hex::ROW)) {
+            self.out.put_firsts(hex::Row::new(at, row).text(), between);
+        }
+        // The one that follows no row.
+        self.out.take_back(self.margin.start().len());
     }
 
     fn raw(
@@ -111,9 +133,15 @@ impl Page<'_> {
         }
         let hides = kind == Kind::Secret && !self.options.secrets;
         let folds = kind == Kind::Body && self.options.body != Body::All;
-        // The time since the line before is another for each line.
-        let alike = self.options.time != TimeStyle::Delta;
-        let unfinished = if alike && !hides && !folds {
+        let unfinished = if !hides && !folds {
+            // The time since the line before is another for the first one.
+            if self.options.time == TimeStyle::Delta
+                && let Some(end) = memchr(b'\n', rest)
+            {
+                let (first, others) = rest.split_at(end + 1);
+                self.whole_lines(state, direction, time, kind, first);
+                rest = others;
+            }
             self.whole_lines(state, direction, time, kind, rest)
         } else {
             let (whole, unfinished) = rest.split_at(memrchr(b'\n', rest).map_or(0, |end| end + 1));
