@@ -32,6 +32,8 @@ count() {
     count mail-files mail "--megabytes 8" -o "$WORK/out"
     count mail-console mail "--megabytes 8" -c
     count text-console bulk-text "--megabytes 8" -c
+    count binary-console bulk "--megabytes 8" -c
+    count binary-hex bulk "--megabytes 8" -c -D
     count swarm-files swarm "--connections 5000" -o "$WORK/out"
     count swarm-zip swarm "--connections 5000" -o "$WORK/out.zip"
     count synflood-files synflood "--connections 50000" -o "$WORK/out"

@@ -193,7 +193,7 @@ if [ -n "${DISK:-}" ] && part disk; then
     mkdir -p "$disk"
     trap "rm -rf '$OUT' '$disk'" EXIT
     type=$(df --output=fstype "$disk" | tail -1)
-    for name in mail bulk-text; do
+    for name in mail bulk-text bulk; do
         capture $name $name --megabytes $mega
         all=("flowdump -c -g > file" "$(fd $name) -c -g > $disk/o" "cat > file" "cat $WORK/$name.pcap > $disk/o")
         if have tcpflow; then all+=("tcpflow -c -g -FT > file" "$(tf $name) -c -g -FT > $disk/o"); fi
@@ -212,7 +212,7 @@ if [ -n "${DISK:-}" ] && part disk; then
 fi
 
 if part console; then
-    for name in mail mail-slow bulk-text; do
+    for name in mail mail-slow bulk-text bulk; do
         slower=1
         [ $name != mail-slow ] || slower=5000
         capture $name ${name%-slow} --megabytes $mega --slower $slower
@@ -226,8 +226,11 @@ if part console; then
         if have tshark && [ $name = mail ]; then
             time_all 1 "tshark conversations (counts only)" "tshark -n -q -z conv,tcp -r $WORK/$name.pcap"
         fi
-        note=
-        [ $name != mail-slow ] || note="The same sessions over hours instead of seconds. "
+        case $name in
+        mail-slow) note="The same sessions over hours instead of seconds. " ;;
+        bulk) note="Noise: two bytes of three are escaped. " ;;
+        *) note= ;;
+        esac
         note+="Peak memory of flowdump -c, in all / without mapped files: $(peak $(fd $name) -c)."
         table "Console: $name, $mega MB" "$note"
     done

@@ -80,11 +80,17 @@ impl Text<'_> {
         let mut rest = bytes;
         while !rest.is_empty() {
             let block = Block::first_of(simd, rest);
-            let mut len = rest.len();
-            if len > BLOCK {
+            let mut len = rest.len().min(BLOCK);
+            let marks = block.marks() & !block.equal(b'\t');
+            if marks == 0 {
+                self.put_first(block.bytes(), len);
+                rest = rest.get(len..).unwrap_or_default();
+                continue;
+            }
+            if rest.len() > BLOCK {
                 len = block.whole_characters();
             }
-            let mut as_it_is = !block.marks() | block.equal(b'\t') | block.harmless_characters();
+            let mut as_it_is = !marks | block.harmless_characters();
             let mut unknown = block.characters() & !as_it_is & bits_below(len);
             let mut harmful = None;
             while unknown != 0 {
