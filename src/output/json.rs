@@ -75,7 +75,10 @@ fn seconds(time: Timestamp) -> f64 {
 /// The fields of an object, those without value left out.
 fn fields(value: Value) -> Map<String, Value> {
     match value {
-        Value::Object(map) => map.into_iter().filter(|(_, value)| !value.is_null()).collect(),
+        Value::Object(mut map) => {
+            map.retain(|_, value| !value.is_null());
+            map
+        }
         _ => Map::new(),
     }
 }
