@@ -83,25 +83,28 @@ fn times_are_utc_relative_delta_or_none() {
     // From the SYN on: how long a greeting takes is seen.
     assert!(first(&["--time", "relative"]).starts_with("  0.017607 10.77."));
     assert!(first(&["--time", "none"]).starts_with("10.77."));
-    let deltas = prefixed("smtp-plain.pcap", &["--time", "delta"]);
-    let sum: f64 = deltas
-        .lines()
-        .map(|line| line.split_whitespace().next().unwrap().parse::<f64>().unwrap())
-        .sum();
-    let relative = prefixed("smtp-plain.pcap", &["--time", "relative"]);
-    let last: f64 = relative
-        .lines()
-        .last()
-        .unwrap()
-        .split_whitespace()
-        .next()
-        .unwrap()
-        .parse()
-        .unwrap();
-    assert!(
-        (0.017607 + sum - last).abs() < 1e-9,
-        "the deltas add up: {sum} {last}"
-    );
+    let seconds = |more: &[&str], style: &str| -> Vec<f64> {
+        prefixed("smtp-plain.pcap", &[more, &["--time", style]].concat())
+            .lines()
+            .map(|line| line.split_whitespace().next().unwrap().parse().unwrap())
+            .collect()
+    };
+    for more in [&[][..], &["-D"]] {
+        let (deltas, relative) = (seconds(more, "delta"), seconds(more, "relative"));
+        let mut sum = relative[0];
+        for (delta, relative) in deltas.iter().zip(&relative) {
+            sum += delta;
+            assert!(
+                (sum - relative).abs() < 1e-9,
+                "each from the line before: {deltas:?}"
+            );
+        }
+        assert_eq!(deltas.len(), relative.len());
+        assert!(
+            deltas.contains(&0.0) && sum > relative[0],
+            "lines of one packet, and of others"
+        );
+    }
 }
 
 #[test]
