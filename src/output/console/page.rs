@@ -328,15 +328,18 @@ const fn star(byte: &u8) -> u8 {
     }
 }
 
-/// What a line says, made harmless.
-pub(super) fn put_harmless(line: &[u8], unprintable: Unprintable, out: &mut Sheet) {
+/// What a line says, made harmless. Whether it is as long as before, as it is where nothing was harmful.
+pub(super) fn put_harmless(line: &[u8], unprintable: Unprintable, out: &mut Sheet) -> bool {
     let (content, bare) = match line {
         [content @ .., b'\r', b'\n'] => (content, false),
         [content @ .., b'\n'] => (content, true),
         content => (content, false),
     };
+    let before = out.len();
     escape(content, unprintable, out);
+    let len = out.len() - before;
     if bare {
         out.put(unprintable.line_feed());
     }
+    len == content.len()
 }

@@ -79,16 +79,27 @@ impl Lines<'_> {
             at_block += looked_at;
             // What may go on behind the block begins the next one.
             if looked_at < CUT_OFF || looked_at < BLOCK && ahead.len() <= BLOCK {
-                // Whatever else is in this line is for the careful way.
-                let Some(end) = memchr(b'\n', ahead.get(looked_at..).unwrap_or_default()) else {
-                    return;
-                };
-                let end = at_block + end + 1;
-                let line = self.bytes.get(self.begin..end).unwrap_or_default();
-                put_harmless(line, self.unprintable, self.out);
-                let [(text, len), _] = self.between;
-                self.out.put(text.get(..len).unwrap_or_default());
-                (self.begin, at_block) = (end, end);
+                match self.put_carefully(at_block) {
+                    Some(next) => at_block = next,
+                    None => return,
+                }
+            }
+        }
+    }
+
+    /// Puts down the line at hand, whose end is looked for from `from` on, and those behind it up to the first one that
+    /// is shown as it is: what is no text goes on so. Returns where the next line begins, if the last one has an end.
+    #[inline(always)]
+    fn put_carefully(&mut self, mut from: usize) -> Option<usize> {
+        let [(between, len), _] = self.between;
+        loop {
+            let end = from + memchr(b'\n', self.bytes.get(from..)?)? + 1;
+            let line = self.bytes.get(self.begin..end)?;
+            let as_it_is = put_harmless(line, self.unprintable, self.out);
+            self.out.put(between.get(..len).unwrap_or_default());
+            (self.begin, from) = (end, end);
+            if as_it_is {
+                return Some(end);
             }
         }
     }
