@@ -46,7 +46,7 @@ pub fn push_endpoint(Endpoint { address, port }: Endpoint, out: &mut Vec<u8>) {
 pub fn push_uid(connection: &Connection, out: &mut Vec<u8>) {
     let nanos = connection.first_time.nanos().cast_unsigned();
     let zeros = (nanos.leading_zeros() / 4).min(15) as usize;
-    let digits = [hex((nanos >> 32) as u32), hex(nanos as u32)];
+    let digits = [hex_u32((nanos >> 32) as u32), hex_u32(nanos as u32)];
     out.push(b'C');
     out.extend_from_slice(digits.as_flattened().get(zeros..).unwrap_or_default());
     out.push(b'.');
@@ -55,7 +55,7 @@ pub fn push_uid(connection: &Connection, out: &mut Vec<u8>) {
 
 /// Two digits.
 #[inline]
-pub fn hex_byte(byte: u8) -> [u8; 2] {
+pub const fn hex_u8(byte: u8) -> [u8; 2] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     const PAIRS: [[u8; 2]; 256] = {
         let mut pairs = [[0; 2]; 256];
@@ -66,12 +66,12 @@ pub fn hex_byte(byte: u8) -> [u8; 2] {
         }
         pairs
     };
-    PAIRS[usize::from(byte)]
+    PAIRS[byte as usize]
 }
 
 /// Eight digits, a byte each, all at once.
 #[inline]
-pub fn hex(number: u32) -> [u8; 8] {
+pub fn hex_u32(number: u32) -> [u8; 8] {
     let mut each = u64::from(number);
     each = (each | each << 16) & 0x0000_ffff_0000_ffff;
     each = (each | each << 8) & 0x00ff_00ff_00ff_00ff;

@@ -6,6 +6,7 @@
 use fearless_simd::prelude::*;
 use fearless_simd::{Level, Simd, dispatch, mask8x64, u8x64, u16x32};
 
+use super::digits::hex_u8;
 use super::marks::{BLOCK, Block, bits_below};
 use super::sheet::Sheet;
 use crate::text::is_harmless;
@@ -38,14 +39,14 @@ const WIDEST: usize = 4;
 static TABLE: [u64; 512] = table();
 
 const fn table() -> [u64; 512] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut table = [0; 512];
     let mut byte = 0;
     while byte < 256 {
+        let [high, low] = hex_u8(byte as u8);
         let (text, len) = match byte as u8 {
             b'\n' => ([b'\\', b'n', 0, 0], 2),
             b'\r' => ([b'\\', b'r', 0, 0], 2),
-            _ => ([b'\\', b'x', DIGITS[byte >> 4], DIGITS[byte & 15]], 4),
+            _ => ([b'\\', b'x', high, low], 4),
         };
         table[byte] = u32::from_le_bytes(text) as u64 | len << 32;
         table[byte + 256] = byte as u64 | 1 << 32;

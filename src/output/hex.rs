@@ -1,6 +1,6 @@
 //! Hex dumps: 16 bytes a row, as `hexdump -C` has them.
 
-use super::digits::{hex, hex_byte};
+use super::digits::{hex_u8, hex_u32};
 use super::sheet::SHORT;
 
 /// Bytes a row.
@@ -38,10 +38,10 @@ impl Row {
                 place.copy_from_slice(what);
             }
         };
-        put(0, &hex((offset >> 32) as u32));
-        put(8, &hex(offset as u32));
+        put(0, &hex_u32((offset >> 32) as u32));
+        put(8, &hex_u32(offset as u32));
         for (column, byte) in bytes.iter().enumerate() {
-            put(byte_at(column), &hex_byte(*byte));
+            put(byte_at(column), &hex_u8(*byte));
         }
         let characters = bytes.map(|byte| if (0x20..0x7f).contains(&byte) { byte } else { b'.' });
         put(CHARACTERS - 1, b"|");
