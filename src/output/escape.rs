@@ -6,7 +6,7 @@
 use fearless_simd::prelude::*;
 use fearless_simd::{Level, Simd, dispatch, mask8x64, u8x64, u16x32};
 
-use super::digits::hex_u8;
+use super::digits::{hex_u8, hex_u32};
 use super::marks::{BLOCK, Block, bits_below};
 use super::sheet::Sheet;
 use crate::text::is_harmless;
@@ -120,7 +120,14 @@ impl Text<'_> {
             }
             let mut done = len;
             if let Some(character) = harmful {
-                self.put_text(&format!("\\u{{{:x}}}", u32::from(character)));
+                self.put_text(b"\\u{");
+                let zeros = u32::from(character).leading_zeros() / 4;
+                self.put_text(
+                    hex_u32(character.into())
+                        .get(zeros as usize..)
+                        .unwrap_or_default(),
+                );
+                self.put_text(b"}");
                 done += character.len_utf8();
             }
             rest = rest.get(done..).unwrap_or_default();
@@ -197,9 +204,9 @@ impl Text<'_> {
     }
 
     #[inline(always)]
-    fn put_text(&mut self, text: &str) {
+    fn put_text(&mut self, text: &[u8]) {
         if let Some(place) = self.room.get_mut(self.filled..self.filled + text.len()) {
-            place.copy_from_slice(text.as_bytes());
+            place.copy_from_slice(text);
         }
         self.filled += text.len();
     }
