@@ -3,7 +3,7 @@
 # docs/benchmarks.md. A stream with a wrong byte fails the run.
 #
 #   SCALE=small|full   size of the captures (default full: 1 GB, a million connections, five million SYNs: an hour)
-#   ONLY='bulk mail'   only these parts (bulk mail swarm disk synflood lossy console memory linear live); docs stay
+#   ONLY='bulk mail'   only these parts (spine bulk mail lossy swarm disk console synflood memory linear live); docs stay
 #   DISK=/var/tmp      a folder on a disk, for the part of that name, which is left out without: lines, an archive,
 #                      and six million files, which the disk takes minutes to make and to delete
 #   MEMORY_FS=/dev/shm where output goes: what is measured is programs, not a disk
@@ -160,6 +160,29 @@ files() { # files NAME TITLE RUNS RUNS_OF_TCPFLOW
     fi
     table "$2" "$note."
 }
+
+# For who has two minutes: as much as one would copy from a server.
+if part spine; then
+    few=$((mega * 2 / 5)) many=$((swarm / 10))
+    capture spine bulk --megabytes $few
+    files spine "The spine: 8 long connections, $few MB, to files" $runs $runs
+    note="Noise, two bytes of three escaped. Peak memory of flowdump, in all / without mapped files: $(peak $(fd spine) -c)."
+    for folder in "$OUT" ${DISK:+"$DISK"}; do
+        disk=$folder/flowdump-spine.$$
+        mkdir -p "$disk"
+        trap "rm -rf '$OUT' '$disk'" EXIT
+        all=("flowdump -c > file" "$(fd spine) -c > $disk/o")
+        if have tcpflow; then all+=("tcpflow -c > file" "$(tf spine) -c > $disk/o"); fi
+        time_all "$runs" "${all[@]}"
+        table "The spine: 8 long connections, $few MB, console to a file on $(df --output=fstype "$disk" | tail -1)" "$note"
+        rm -rf "$disk"
+    done
+    disk=
+    capture spine-many swarm --connections $many
+    time_all "$runs" "bare loop" "$TOOLS/bench-files $WORK/spine-many.tsv $OUT/o" "flowdump" "$(fd spine-many) -o $OUT/o"
+    table "The spine: $many connections of six packets, to files" \
+        "Peak memory, in all / without mapped files: $(peak $(fd spine-many) -o "$OUT/o"). Streams: $(right spine-many $(fd spine-many) -o "$OUT/o")."
+fi
 
 if part bulk; then
     capture bulk bulk --megabytes $mega
