@@ -210,8 +210,11 @@ mod tests {
             20 => "[ -~]{0,80}".prop_map(String::into_bytes),
             15 => text("\r\n"),
             3 => prop::sample::select(vec!["\n", "\r", "\t", "\x1b[2J", "\x7f", "\0"]).prop_map(|text| text.into()),
-            3 => prop::sample::select(vec!["gr\u{fc}\u{df}e", "\u{201e}quoted\u{201c}", "\u{43f}\u{440}\u{438}\u{432}\u{435}\u{442}"])
-                .prop_map(|text| text.into()),
+            3 => prop::sample::select(vec![
+                "gr\u{fc}\u{df}e", "\u{201e}quoted\u{201c}", "\u{43f}\u{440}\u{438}\u{432}\u{435}\u{442}",
+                "\u{e2a}\u{e27}\u{e31}\u{e2a}\u{e14}\u{e35}", "th\u{1ebf} gi\u{1edb}i", "\u{d55c}\u{ad6d}\u{c5b4}",
+                "\u{90ae}\u{4ef6}\u{ff0c}", "\u{1f4e7}\u{1f600}",
+            ]).prop_map(|text| text.into()),
             2 => any::<char>().prop_map(|character| character.to_string().into_bytes()),
             2 => "[\u{80}-\u{ad}\u{34f}\u{61c}\u{115f}\u{17b4}\u{180e}\u{200b}-\u{206f}\u{3164}\u{fe0f}\u{feff}\u{e0041}]"
                 .prop_map(String::into_bytes),
