@@ -6,7 +6,7 @@
 mod one;
 mod tls;
 
-use crate::event::{Connection, Emit, Event, SinkError};
+use crate::event::{Connection, Emit, EndHow, Event, SinkError};
 use crate::mail::input::Out;
 
 use one::Watch;
@@ -89,8 +89,11 @@ impl Watchers {
                 out.event(event)?;
                 return watch.gap(*direction, *len, *time, &mut out);
             }
-            Event::End { direction, time, .. } => {
+            Event::End { direction, time, how } => {
                 if let Some(watch) = watched {
+                    if *how != EndHow::Fin {
+                        watch.flush(direction.reverse(), &mut out)?;
+                    }
                     watch.end(*direction, *time, &mut out)?;
                     if watch.is_over() {
                         self.pass(index);

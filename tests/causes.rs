@@ -220,6 +220,10 @@ fn a_reset_comes_behind_all_that_was_said() {
         shown(&talk),
         ["220 mx ESMTP", "MAIL FRO [unfinished]", "[connection reset]",]
     );
+    // What nobody has understood yet.
+    let mut talk = Talk::default();
+    talk.handshake().client(b"hello\n").send(1, RST | ACK, b"");
+    assert_eq!(shown(&talk), ["hello\\n", "[connection reset]"]);
 }
 
 #[test]
@@ -287,6 +291,15 @@ fn only_one_direction_was_captured() {
     let mut talk = message_under_way();
     let client = talk.client;
     talk.segments.retain(|segment| segment.source == client);
+    let (_, totals) = summary(&talk);
+    assert!(
+        totals.contains("only one direction of 1 connection seen"),
+        "{totals}"
+    );
+    // Nor need it have said anything.
+    let mut talk = Talk::default();
+    talk.handshake().client(b"QUIT\r\n").server_acks().close();
+    talk.segments.retain(|segment| segment.source != client);
     let (_, totals) = summary(&talk);
     assert!(
         totals.contains("only one direction of 1 connection seen"),

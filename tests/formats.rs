@@ -93,6 +93,35 @@ fn big_endian_captures_are_read_as_well() {
 }
 
 #[test]
+fn a_frame_check_sequence_in_the_link_type_is_passed_over() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut file = plain();
+    file[23] = 0x24;
+    assert_eq!(
+        console(&write(folder.path(), "fcs.pcap", &file)),
+        console(&capture("smtp-plain.pcap"))
+    );
+}
+
+#[test]
+fn a_time_that_cannot_be_is_told_of_even_if_it_is_the_last() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut file = plain();
+    let offsets = records(&file);
+    let last = offsets[offsets.len() - 2];
+    file[last + 4..last + 8].fill(0xff);
+    let ran = run(flowdump()
+        .arg("-c")
+        .arg("-r")
+        .arg(write(folder.path(), "odd.pcap", &file)));
+    assert!(
+        ran.stderr.contains("a fraction of a second or more"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
 fn standard_input_may_be_a_pipe_or_a_file_compressed_or_not() {
     let expected = console(&capture("smtp-plain.pcap"));
     for name in [

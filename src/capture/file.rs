@@ -184,6 +184,7 @@ impl Source for FileSource {
                 _ => {}
             }
             self.done += open.bytes.position();
+            self.warnings.extend(open.oddity());
             if let Ok(Step::Cut { offset, how }) = &step {
                 self.warnings.push(format!(
                     "{}: cut short in its last record, at byte {offset} ({how}); what is whole was used",
@@ -213,12 +214,8 @@ impl Source for FileSource {
     }
 
     fn take_warnings(&mut self) -> Vec<String> {
-        if let Some(open) = &mut self.current
-            && let Some(oddity) = open.format.take_oddity()
-            && !std::mem::replace(&mut open.told, true)
-        {
-            self.warnings.push(format!("{}: {oddity}", open.path.display()));
-        }
+        let oddity = self.current.as_mut().and_then(Open::oddity);
+        self.warnings.extend(oddity);
         std::mem::take(&mut self.warnings)
     }
 
@@ -247,6 +244,13 @@ enum Step {
 }
 
 impl Open {
+    /// What is odd about it, once.
+    fn oddity(&mut self) -> Option<String> {
+        let oddity = self.format.take_oddity()?;
+        let first = !std::mem::replace(&mut self.told, true);
+        first.then(|| format!("{}: {oddity}", self.path.display()))
+    }
+
     fn new(path: &Path, stop: &AtomicBool) -> Result<Self, CaptureError> {
         let bytes = Bytes::open(path, stop).map_err(|source| CaptureError::Io {
             path: path.to_owned(),

@@ -54,6 +54,8 @@ pub(super) struct Around {
     pub(super) vlan: Option<u16>,
     pub(super) mac: Option<([u8; 6], [u8; 6])>,
     pub(super) interface: u32,
+    /// An 802.11 header is followed by bytes up to a multiple of four.
+    pub(super) padded: bool,
     /// Layers taken off so far: nesting is bounded.
     pub(super) depth: u8,
     /// The innermost IP header so far.

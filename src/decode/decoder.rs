@@ -90,6 +90,7 @@ impl Decoder {
             Unread::LostFragment,
             self.fragments.lost + self.fragments.waiting(),
         );
+        counts.add(Unread::FragmentConflict, self.fragments.conflicts);
         counts
     }
 }

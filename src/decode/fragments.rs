@@ -46,8 +46,9 @@ impl Datagram {
         DATAGRAM_COST + self.bytes.len() + self.present.len() * 64
     }
 
-    /// Puts a fragment where nothing is yet.
-    fn add(&mut self, offset: usize, fragment: &[u8]) {
+    /// Puts a fragment where nothing is yet. Whether it is the same as what is there already.
+    fn add(&mut self, offset: usize, fragment: &[u8]) -> bool {
+        let mut agrees = true;
         let end = offset + fragment.len();
         if self.bytes.len() < end {
             self.bytes.resize(end, 0);
@@ -61,7 +62,9 @@ impl Datagram {
                 .map(|(_, end)| *end)
                 .filter(|end| *end > at);
             if let Some(covered) = covered {
-                at = covered;
+                let upto = covered.min(end);
+                agrees &= self.bytes.get(at..upto) == fragment.get(at - offset..upto - offset);
+                at = upto;
                 continue;
             }
             let upto = self
@@ -78,6 +81,7 @@ impl Datagram {
             at = upto;
         }
         self.mark(offset, end);
+        agrees
     }
 
     /// Notes that a range is there, joined with those that it touches.
@@ -114,6 +118,8 @@ pub(super) struct Fragments {
     order: BTreeMap<u64, Key>,
     /// Fragments thrown away with their datagrams.
     pub(super) lost: u64,
+    /// Fragments that had other content where there was some.
+    pub(super) conflicts: u64,
 }
 
 impl Fragments {
@@ -125,6 +131,7 @@ impl Fragments {
             datagrams: HashMap::default(),
             order: BTreeMap::new(),
             lost: 0,
+            conflicts: 0,
         }
     }
 
@@ -165,7 +172,7 @@ impl Fragments {
         if !more {
             datagram.len.get_or_insert(end);
         }
-        datagram.add(offset, fragment);
+        self.conflicts += u64::from(!datagram.add(offset, fragment));
         self.used = self.used + datagram.cost() - before;
         if datagram.complete() {
             let whole = self.remove(&key).map(|mut datagram| {
@@ -237,6 +244,11 @@ mod tests {
         let whole = table.add(key(1), 0, true, b"aaaaaaaaxxxxxxxx", at(0));
         assert_eq!(whole, Ok(Some(b"aaaaaaaaBBBBBBBBtail".to_vec())));
         assert_eq!((table.used, table.waiting(), table.lost), (0, 0, 0));
+        assert_eq!(table.conflicts, 1, "x is not B");
+        for _ in 0..2 {
+            assert_eq!(table.add(key(2), 0, true, b"aaaaaaaa", at(0)), Ok(None));
+        }
+        assert_eq!(table.conflicts, 1, "what is the same is none");
     }
 
     #[test]

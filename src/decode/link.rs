@@ -55,7 +55,7 @@ pub(super) fn first(link_type: LinkType, cursor: &mut Cursor<'_>, around: &mut A
         51 => Ok(Layer::PppoeSession),
         104 => cisco_hdlc(cursor),
         105 => Ok(Layer::Ieee80211),
-        127 => little_endian_header(cursor).map(|()| Layer::Ieee80211),
+        127 => radiotap(cursor, around),
         119 => prism(cursor),
         163 => avs(cursor),
         192 => ppi(cursor),
@@ -176,6 +176,11 @@ pub(super) fn ieee80211(cursor: &mut Cursor<'_>, around: &mut Around) -> Step {
     if flags & 0x40 != 0 {
         return Err(Unread::EncryptedLink);
     }
+    if around.padded {
+        cursor
+            .take(len.next_multiple_of(4) - len)
+            .ok_or(Unread::CutLink)?;
+    }
     if quality
         && header
             .get(24 + 6 * usize::from(both))
@@ -239,13 +244,33 @@ fn cisco_hdlc(cursor: &mut Cursor<'_>) -> Step {
     Ok(Layer::Type(u16::from_be_bytes([t0, t1])))
 }
 
-/// A header whose length is the little-endian number in its bytes 2 and 3: radiotap.
-fn little_endian_header(cursor: &mut Cursor<'_>) -> Result<(), Unread> {
+/// What a receiver says of a frame, whose flags may tell that the frame's header is padded
+/// (radiotap.org/fields/Flags).
+fn radiotap(cursor: &mut Cursor<'_>, around: &mut Around) -> Step {
+    const TSFT: u8 = 1;
+    const FLAGS: u8 = 2;
+    const PADDED: u8 = 0x20;
+    let header = little_endian_header(cursor)?;
+    // The highest bit of a word of what is present says that another follows.
+    let mut words = header.get(4..).unwrap_or_default().chunks_exact(4);
+    let last = words.position(|word| word.last().is_some_and(|byte| byte & 0x80 == 0));
+    let fields = 4 + 4 * (last.unwrap_or(0) + 1);
+    let present = header.get(4).copied().unwrap_or(0);
+    let flags = match present & TSFT {
+        0 => fields,
+        _ => fields.next_multiple_of(8) + 8,
+    };
+    around.padded = present & FLAGS != 0 && header.get(flags).is_some_and(|flags| flags & PADDED != 0);
+    Ok(Layer::Ieee80211)
+}
+
+/// A header whose length is the little-endian number in its bytes 2 and 3.
+fn little_endian_header<'a>(cursor: &mut Cursor<'a>) -> Result<&'a [u8], Unread> {
     let len = match cursor.bytes {
         [_, _, l0, l1, ..] => u16::from_le_bytes([*l0, *l1]),
         _ => return Err(Unread::CutLink),
     };
-    cursor.take(usize::from(len)).map(drop).ok_or(Unread::CutLink)
+    cursor.take(usize::from(len)).ok_or(Unread::CutLink)
 }
 
 fn prism(cursor: &mut Cursor<'_>) -> Step {

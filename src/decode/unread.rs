@@ -37,6 +37,8 @@ pub enum Unread {
     BadFragment,
     /// A fragment whose datagram was never complete, or was dropped to keep memory bounded.
     LostFragment,
+    /// A fragment with other content where an earlier one of its datagram had some: the first copy was taken.
+    FragmentConflict,
 }
 
 impl Unread {
@@ -65,6 +67,7 @@ impl std::fmt::Display for Unread {
             Self::TooDeep => "too many layers in one another",
             Self::BadFragment => "broken IP fragments",
             Self::LostFragment => "IP fragments of incomplete datagrams",
+            Self::FragmentConflict => "IP fragments with other content where some had come",
         })
     }
 }

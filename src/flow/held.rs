@@ -40,8 +40,8 @@ pub(super) struct Inserted {
     pub(super) new: u64,
     /// Bytes that were held already, with the same content as far as captured.
     pub(super) same: u64,
-    /// Bytes that were held already, with other content.
-    pub(super) conflict: u64,
+    /// What was held already, with other content: from the first to behind the last difference.
+    pub(super) conflict: Option<(u64, u64)>,
 }
 
 /// The pieces of one direction.
@@ -161,16 +161,17 @@ impl Held {
             match self.covering(at) {
                 Some((start, piece)) => {
                     let upto = end.min(start + piece.len());
-                    let same = matches(
+                    let differ = difference(
                         lasting.kept(&piece.bytes).get((at - start) as usize..),
                         bytes.get((at - offset) as usize..),
                         upto - at,
                     );
-                    *(if same {
-                        &mut result.same
-                    } else {
-                        &mut result.conflict
-                    }) += upto - at;
+                    result.same += upto - at;
+                    if let Some((first, behind)) = differ {
+                        result.same -= behind - first;
+                        let begin = result.conflict.map_or(at + first, |(begin, _)| begin);
+                        result.conflict = Some((begin, at + behind));
+                    }
                     at = upto;
                 }
                 None => {
@@ -216,15 +217,20 @@ impl Held {
     }
 }
 
-/// Whether the first `len` bytes of both are the same, as far as both have them.
-fn matches(one: Option<&[u8]>, other: Option<&[u8]>, len: u64) -> bool {
-    let one = one.unwrap_or_default();
-    let other = other.unwrap_or_default();
-    let common = one
-        .len()
-        .min(other.len())
-        .min(usize::try_from(len).unwrap_or(usize::MAX));
-    one.get(..common) == other.get(..common)
+/// Where the first `len` bytes of both begin to differ, and where they are the same again to their end, as far as both
+/// have them.
+fn difference(one: Option<&[u8]>, other: Option<&[u8]>, len: u64) -> Option<(u64, u64)> {
+    let (one, other) = (one.unwrap_or_default(), other.unwrap_or_default());
+    let len = usize::try_from(len).unwrap_or(usize::MAX);
+    let common = one.len().min(other.len()).min(len);
+    let (one, other) = (one.get(..common)?, other.get(..common)?);
+    if one == other {
+        return None;
+    }
+    let mut differ = one.iter().zip(other).map(|(one, other)| one != other);
+    let first = differ.position(|differs| differs)?;
+    let behind = differ.rposition(|differs| differs).map_or(0, |last| last + 1);
+    Some((first as u64, (first + 1 + behind) as u64))
 }
 
 #[cfg(test)]
@@ -245,7 +251,7 @@ mod tests {
             Inserted {
                 new: 4,
                 same: 0,
-                conflict: 4
+                conflict: Some((10, 14))
             }
         );
         assert_eq!(
@@ -277,7 +283,7 @@ mod tests {
             Inserted {
                 new: 0,
                 same: 2,
-                conflict: 0
+                conflict: None
             }
         );
         assert_eq!(

@@ -45,7 +45,7 @@ pub struct FlowStats {
     pub evicted: u64,
     /// SYNs without answer that were dropped to keep memory bounded, and not told of.
     pub half_open_evicted: u64,
-    /// Connections with bytes of which only one direction was seen.
+    /// Connections of which only one direction was seen, with bytes or acknowledging some.
     pub one_sided: u64,
     /// Segments for connections that were over.
     pub late_segments: u64,

@@ -83,6 +83,14 @@ fn the_first_copy_wins_among_those_that_wait_too() {
         1 + 1,
         "BBBB, and aaaa against xx"
     );
+    for (offset, len) in [(4, 4), (2, 2)] {
+        let conflict = TcpNote::Conflict { offset, len };
+        assert!(
+            replay.only().notes.contains(&(Direction::ToServer, conflict)),
+            "{:?}",
+            replay.only().notes
+        );
+    }
 }
 
 #[test]

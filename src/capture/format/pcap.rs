@@ -47,8 +47,8 @@ impl Pcap {
             unit,
             record,
             snaplen: order.u32(start, 16),
-            // The upper bits hold the length of a frame check sequence.
-            link_type: link_type_of(order.u32(start, 20) & 0x0fff_ffff),
+            // The upper bits say whether there is a frame check sequence, and how long it is.
+            link_type: link_type_of(order.u32(start, 20) & 0x03ff_ffff),
             bad_time: false,
         }))
     }

@@ -216,8 +216,8 @@ impl Stream {
         if same > 0 {
             self.retransmission(offset, same, out)?;
         }
-        if conflict > 0 {
-            self.conflict(offset, conflict, out)?;
+        if let Some((begin, end)) = conflict {
+            self.conflict(begin - (chunk.offset - offset), end - begin, out)?;
         }
         Ok(())
     }

@@ -75,6 +75,11 @@ impl Stream {
         self.held.cost() + self.tail.cost() + self.recent.cost()
     }
 
+    /// Whether the other side has acknowledged anything of it.
+    pub(super) fn is_acknowledged(&self) -> bool {
+        self.acked.is_some()
+    }
+
     /// Whether anything of this side was seen.
     pub(super) fn seen(&self) -> bool {
         self.totals.packets > 0

@@ -85,8 +85,10 @@ impl FlowTable {
                 } else {
                     [one.totals, zero.totals]
                 };
-                let says = |stream: &Stream| stream.totals.bytes > 0;
-                self.stats.one_sided += u64::from(says(zero) && !one.seen() || says(one) && !zero.seen());
+                let alone = |one: &Stream, other: &Stream| {
+                    !other.seen() && (one.totals.bytes > 0 || other.is_acknowledged())
+                };
+                self.stats.one_sided += u64::from(alone(zero, one) || alone(one, zero));
                 closing.handshake = *handshake;
                 identity
             }
