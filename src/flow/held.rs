@@ -40,7 +40,8 @@ pub(super) struct Inserted {
     pub(super) new: u64,
     /// Bytes that were held already, with the same content as far as captured.
     pub(super) same: u64,
-    /// What was held already, with other content: from the first to behind the last difference.
+    /// Where the first of them is that were held already, with other content, and how many: in each piece from the
+    /// first to the last difference.
     pub(super) conflict: Option<(u64, u64)>,
 }
 
@@ -169,8 +170,8 @@ impl Held {
                     result.same += upto - at;
                     if let Some((first, behind)) = differ {
                         result.same -= behind - first;
-                        let begin = result.conflict.map_or(at + first, |(begin, _)| begin);
-                        result.conflict = Some((begin, at + behind));
+                        let (_, len) = result.conflict.get_or_insert((at + first, 0));
+                        *len += behind - first;
                     }
                     at = upto;
                 }
@@ -251,7 +252,7 @@ mod tests {
             Inserted {
                 new: 4,
                 same: 0,
-                conflict: Some((10, 14))
+                conflict: Some((10, 4))
             }
         );
         assert_eq!(
@@ -270,6 +271,21 @@ mod tests {
             Some(b"cc".to_vec())
         );
         assert_eq!(held.cost(), 0);
+    }
+
+    #[test]
+    fn bytes_between_pieces_that_differ_are_new_and_no_conflict() {
+        let mut held = Held::default();
+        insert(&mut held, 10, b"BBBB");
+        insert(&mut held, 20, b"CCCC");
+        assert_eq!(
+            insert(&mut held, 8, b"..BxxB......CyyC.."),
+            Inserted {
+                new: 10,
+                same: 4,
+                conflict: Some((11, 4))
+            }
+        );
     }
 
     #[test]

@@ -216,8 +216,8 @@ impl Stream {
         if same > 0 {
             self.retransmission(offset, same, out)?;
         }
-        if let Some((begin, end)) = conflict {
-            self.conflict(begin - (chunk.offset - offset), end - begin, out)?;
+        if let Some((first, len)) = conflict {
+            self.conflict(first - (chunk.offset - offset), len, out)?;
         }
         Ok(())
     }
