@@ -17,7 +17,50 @@ pub struct Crew<S> {
     members: Vec<Relay<S>>,
     /// Whose connections are, by [`Connection::slot`].
     of: Vec<u8>,
+    shares: Shares,
     order: Order,
+}
+
+/// Who has which connections. A hash alone gives one of four members five of eight long connections as often as not.
+#[derive(Debug)]
+struct Shares {
+    /// The member that each part of all connections, by their hash, has once there was one: connections of the same
+    /// addresses stay in their order.
+    parts: Vec<Option<u8>>,
+    /// Connections that each member has just now.
+    open: Vec<usize>,
+}
+
+/// Parts of all connections.
+const PARTS: usize = 1 << 12;
+
+impl Shares {
+    fn new(members: usize) -> Self {
+        Self {
+            parts: vec![None; PARTS],
+            open: vec![0; members],
+        }
+    }
+
+    /// The member for a connection of this hash: that of its part, or the one with the fewest.
+    fn opened(&mut self, hash: u64) -> u8 {
+        // The low bits say which of several runs has the connection.
+        let part = self.parts.get_mut((hash >> 32) as usize % PARTS);
+        let fewest = || (0..).zip(&self.open).min_by_key(|(_, open)| **open);
+        let member = part.map_or(0, |part| {
+            *part.get_or_insert_with(|| fewest().map_or(0, |(member, _)| member))
+        });
+        if let Some(open) = self.open.get_mut(usize::from(member)) {
+            *open += 1;
+        }
+        member
+    }
+
+    fn closed(&mut self, member: usize) {
+        if let Some(open) = self.open.get_mut(member) {
+            *open = open.saturating_sub(1);
+        }
+    }
 }
 
 impl<S: Sink + Send + 'static> Crew<S> {
@@ -27,8 +70,10 @@ impl<S: Sink + Send + 'static> Crew<S> {
     /// What the system says.
     pub fn new(sinks: Vec<S>, order: Order, lasting: &Lasting) -> std::io::Result<Self> {
         let start = |sink| Relay::new(sink, lasting.clone());
+        let members: Vec<_> = sinks.into_iter().map(start).collect::<Result<_, _>>()?;
         Ok(Self {
-            members: sinks.into_iter().map(start).collect::<Result<_, _>>()?,
+            shares: Shares::new(members.len()),
+            members,
             of: Vec::new(),
             order,
         })
@@ -52,14 +97,15 @@ impl<S: Sink + Send + 'static> Sink for Crew<S> {
                 self.of.resize(slot + 1, 0);
             }
             if let Some(of) = self.of.get_mut(slot) {
-                let hash = shard::hash(connection.client, connection.server);
-                // The low bits say which of several runs has the connection.
-                *of = ((hash >> 32) % self.members.len().max(1) as u64) as u8;
+                *of = self
+                    .shares
+                    .opened(shard::hash(connection.client, connection.server));
             }
         }
         let of = self.of.get(slot).map_or(0, |of| usize::from(*of));
         if let Event::Closed(_) = event {
             self.order.is_next(of);
+            self.shares.closed(of);
         }
         self.members
             .get_mut(of)
@@ -90,5 +136,24 @@ impl<S: Sink + Send + 'static> Sink for Crew<S> {
         flushed
             .and(finished)
             .and(index.map_err(|error| SinkError::io("flows.jsonl", error)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_has_as_many_and_the_same_addresses_stay_with_one() {
+        let mut shares = Shares::new(4);
+        let hash = |n: u64| n << 32 | 7;
+        let of: Vec<u8> = (0..8).map(|n| shares.opened(hash(n))).collect();
+        assert_eq!(of, [0, 1, 2, 3, 0, 1, 2, 3]);
+        assert_eq!(shares.opened(hash(2)), 2, "again, while all have two");
+        for member in [1, 1, 3] {
+            shares.closed(member);
+        }
+        assert_eq!([8, 9, 10].map(|n| shares.opened(hash(n))), [1, 1, 3]);
+        assert_eq!(shares.opened(hash(5)), 1);
     }
 }
