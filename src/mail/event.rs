@@ -47,7 +47,7 @@ pub struct Command {
 }
 
 /// A server's reply, all its lines.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reply {
     /// Time of its first byte.
     pub time: Timestamp,

@@ -77,7 +77,13 @@ impl Core {
     ) -> Result<(), SinkError> {
         reply.answers = answers.map(|(verb, _)| verb.to_owned());
         reply.latency = answers.map(|(_, time)| reply.time.since(time));
-        out.mail(&MailEvent::Reply(reply.clone()))
+        // Lent to the event: it has an allocation for each of its lines.
+        let event = MailEvent::Reply(std::mem::take(reply));
+        let told = out.mail(&event);
+        if let MailEvent::Reply(told) = event {
+            *reply = told;
+        }
+        told
     }
 
     /// Tells a reply of one line, beside the one that may be in the making.

@@ -68,18 +68,29 @@ pub enum Verdict {
 }
 
 fn kept(text: &str) -> String {
+    beginning(text).to_owned()
+}
+
+fn beginning(text: &str) -> &str {
+    if text.len() <= KEPT {
+        return text;
+    }
     let end = text.char_indices().nth(KEPT).map(|(at, _)| at);
-    end.and_then(|end| text.get(..end)).unwrap_or(text).to_owned()
+    end.and_then(|end| text.get(..end)).unwrap_or(text)
 }
 
 /// `250 2.0.0 Ok: queued as 4F2`, as one line.
 pub fn reply_text(reply: &Reply) -> String {
-    let mut text = reply.code.clone();
+    let lines = reply.lines.iter().map(|line| 1 + line.len());
+    let mut text = String::with_capacity(reply.code.len() + lines.sum::<usize>());
+    text.push_str(&reply.code);
     for line in &reply.lines {
         text.push(' ');
         text.push_str(line);
     }
-    kept(text.trim_end())
+    text.truncate(beginning(text.trim_end()).len());
+    text.shrink_to_fit();
+    text
 }
 
 impl Session {
