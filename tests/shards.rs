@@ -73,6 +73,42 @@ fn the_union_of_all_parts_is_the_whole_and_no_two_have_the_same() {
     assert!(sizes.iter().all(|size| *size > 0), "{sizes:?}");
 }
 
+/// A folder with our captures in `captures`.
+fn folder_with_captures() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("captures")).unwrap();
+    for capture in captures() {
+        let to = folder.path().join("captures").join(capture.file_name().unwrap());
+        std::fs::copy(capture, to).unwrap();
+    }
+    folder
+}
+
+/// `sh` in that folder, where `flowdump` is this one.
+fn shell(folder: &Path) -> Command {
+    let program = Path::new(env!("CARGO_BIN_EXE_flowdump")).parent().unwrap();
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+    let mut shell = Command::new("sh");
+    shell.env("PATH", path).current_dir(folder);
+    shell
+}
+
+/// What lies in the folders in `streams` is what one run finds.
+fn assert_the_parts_are_the_whole(folder: &Path, parts: usize) {
+    let folders = std::fs::read_dir(folder.join("streams")).unwrap();
+    let folders: Vec<_> = folders.map(|part| streams(&part.unwrap().path())).collect();
+    assert_eq!(folders.len(), parts);
+    let files: usize = folders.iter().map(BTreeMap::len).sum();
+    let union: BTreeMap<_, _> = folders.into_iter().flatten().collect();
+    assert_eq!(files, union.len(), "a file is in two parts");
+    run(flowdump()
+        .args(["-q", "-o", "whole", "-l"])
+        .args(captures())
+        .current_dir(folder))
+    .ok();
+    assert!(union == streams(&folder.join("whole")));
+}
+
 /// The line of docs/scaling.md, where GNU parallel is installed.
 #[test]
 fn the_line_for_gnu_parallel_works() {
@@ -81,36 +117,59 @@ fn the_line_for_gnu_parallel_works() {
         return;
     }
     let documented = include_str!("../docs/scaling.md");
-    let line = documented
-        .lines()
-        .find(|line| line.contains("| parallel "))
-        .unwrap()
-        .trim();
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::create_dir(folder.path().join("captures")).unwrap();
-    for capture in captures() {
-        let to = folder.path().join("captures").join(capture.file_name().unwrap());
-        std::fs::copy(capture, to).unwrap();
+    let line = documented.lines().find(|line| line.contains("| parallel "));
+    let line = line.unwrap().trim().replace("$(nproc)", "3");
+    let folder = folder_with_captures();
+    assert!(
+        shell(folder.path())
+            .arg("-c")
+            .arg(line)
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert_the_parts_are_the_whole(folder.path(), 3);
+}
+
+/// Each task as Slurm starts it: sbatch(1), "OUTPUT ENVIRONMENT VARIABLES".
+#[test]
+fn the_tasks_of_the_slurm_array_are_the_whole() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist/flowdump.slurm");
+    let folder = folder_with_captures();
+    for task in ["1", "2", "3"] {
+        let status = shell(folder.path())
+            .arg(&script)
+            .args(["captures", "streams"])
+            .envs([("SLURM_ARRAY_TASK_ID", task), ("SLURM_ARRAY_TASK_COUNT", "3")])
+            .status();
+        assert!(status.unwrap().success());
     }
-    let program = Path::new(env!("CARGO_BIN_EXE_flowdump")).parent().unwrap();
-    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
-    let status = Command::new("sh")
-        .arg("-c")
-        .arg(line)
-        .env("PATH", path)
-        .current_dir(folder.path())
-        .status();
-    assert!(status.unwrap().success());
-    let parts: usize = std::fs::read_dir(folder.path().join("streams"))
-        .unwrap()
-        .map(|part| streams(&part.unwrap().path()).len())
-        .sum();
-    run(flowdump()
-        .args(["-q", "-o", "whole", "-l"])
-        .args(captures())
-        .current_dir(folder.path()))
-    .ok();
-    assert_eq!(parts, streams(&folder.path().join("whole")).len());
+    assert_the_parts_are_the_whole(folder.path(), 3);
+}
+
+/// Each pod's command as Kubernetes starts it, its volumes in a folder here.
+#[test]
+fn the_pods_of_the_kubernetes_job_are_the_whole() {
+    let job = include_str!("../dist/flowdump-job.yaml");
+    assert!(job.contains("completions: 16") && job.contains("completionMode: Indexed"));
+    let command = job.lines().skip_while(|line| !line.ends_with(">-")).skip(1);
+    let command: Vec<_> = command
+        .map_while(|line| line.strip_prefix("              "))
+        .collect();
+    let command = command
+        .join(" ")
+        .replace(" /captures/", " captures/")
+        .replace(" /streams/", " streams/");
+    let folder = folder_with_captures();
+    for pod in 0..16 {
+        let status = shell(folder.path())
+            .args(["-c", &command])
+            .env("JOB_COMPLETION_INDEX", pod.to_string())
+            .env("HOSTNAME", format!("flowdump-{pod}-x7k2p"))
+            .status();
+        assert!(status.unwrap().success(), "{command}");
+    }
+    assert_the_parts_are_the_whole(folder.path(), 16);
 }
 
 /// The line of docs/scaling.md, where Python has DuckDB.
