@@ -21,7 +21,7 @@ pub struct Crew<S> {
     order: Order,
 }
 
-/// Who has which connections. A hash alone gives one of four members five of eight long connections as often as not.
+/// Who has which connections. A hash alone gave one of four members three times as much of eight long ones as another.
 #[derive(Debug)]
 struct Shares {
     /// The member that each part of all connections, by their hash, has once there was one: connections of the same
