@@ -63,7 +63,7 @@ impl Clock {
                     self.render(time.seconds());
                 }
                 out.extend_from_slice(&self.before);
-                micros(time.subsec_nanos() / 1000, out);
+                out.extend_from_slice(&micros(time.subsec_nanos() / 1000));
                 out.extend_from_slice(&self.after);
             }
             TimeStyle::Relative => {
@@ -75,6 +75,24 @@ impl Clock {
                 seconds(time.nanos().saturating_sub(last.nanos()), out);
             }
             TimeStyle::None => {}
+        }
+    }
+
+    /// Makes the text of `time` of what [`Self::write`] wrote for `then`, if a fraction of a second is all that is
+    /// another. Whether it is.
+    pub fn rewrite(&self, then: Timestamp, time: Timestamp, text: &mut [u8]) -> bool {
+        match self.style {
+            TimeStyle::Utc | TimeStyle::Local if then.seconds() == time.seconds() => {
+                let place = text.get_mut(SECOND..).and_then(<[u8]>::first_chunk_mut);
+                place.is_some_and(|place| {
+                    *place = micros(time.subsec_nanos() / 1000);
+                    true
+                })
+            }
+            TimeStyle::None => true,
+            TimeStyle::Relative => then == time,
+            // Once shown it is another.
+            _ => false,
         }
     }
 
@@ -97,15 +115,18 @@ impl Clock {
     }
 }
 
+/// How long the text of a second is, the point behind it included.
+const SECOND: usize = "1677-09-21T00:12:43.".len();
+
 /// Six digits.
-fn micros(micros: u32, out: &mut Vec<u8>) {
+fn micros(micros: u32) -> [u8; 6] {
     let mut digits = [b'0'; 6];
     let mut rest = micros;
     for digit in digits.iter_mut().rev() {
         *digit = b'0' + (rest % 10) as u8;
         rest /= 10;
     }
-    out.extend_from_slice(&digits);
+    digits
 }
 
 /// Seconds with six digits, aligned for the first thousand seconds.
@@ -120,7 +141,7 @@ fn seconds(nanos: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(b"  ".get(whole.len().max(1) - 1..).unwrap_or_default());
     out.extend_from_slice(whole.as_bytes());
     out.push(b'.');
-    micros((magnitude % 1_000_000) as u32, out);
+    out.extend_from_slice(&micros((magnitude % 1_000_000) as u32));
 }
 
 /// Seconds for indexes and JSON, to the microsecond: the nearest double to a decimal has no more digits than it.

@@ -3,14 +3,28 @@
 use super::ConsoleOptions;
 use super::state::State;
 use crate::event::{Direction, Kind};
-use crate::output::clock::{Clock, TimeStyle};
+use crate::output::clock::Clock;
 use crate::output::sheet::SHORT;
 use crate::time::Timestamp;
 
-/// What stands before and behind the text of a line, made once for all lines of a packet.
+/// Margins of lines, kept from packet to packet: what is another in the next one of a connection is a fraction of a
+/// second.
+#[derive(Debug)]
+pub(super) struct Margins {
+    /// Those of many connections at a time, each at a place that its number says.
+    kept: [Margin; PLACES],
+    /// For pieces of text made elsewhere, on their way out.
+    pub(super) scratch: Vec<u8>,
+}
+
+/// Margins kept: of so many connections that take turns, and so few that the processor's nearest cache has room.
+const PLACES: usize = 64;
+
+/// What stands before and behind the text of a line.
 #[derive(Debug, Default)]
 pub(super) struct Margin {
-    made_for: Option<(u64, Direction, Timestamp, Kind)>,
+    made_for: Option<(u64, Direction, Kind)>,
+    time: Timestamp,
     /// What stands between two lines: a bare LF; the end of the one; time, addresses and the colour of the text of
     /// the other. Behind it so much more that it can be copied as a short piece.
     bytes: Vec<u8>,
@@ -18,15 +32,48 @@ pub(super) struct Margin {
     bare: usize,
     /// Where the other begins.
     start: usize,
+    /// Where its time begins.
+    time_at: usize,
     /// How much of it is meant.
     len: usize,
-    /// For pieces of text made elsewhere, on their way out.
-    pub(super) scratch: Vec<u8>,
+}
+
+impl Default for Margins {
+    fn default() -> Self {
+        Self {
+            kept: std::array::from_fn(|_| Margin::default()),
+            scratch: Vec::new(),
+        }
+    }
+}
+
+impl Margins {
+    /// That of these lines.
+    pub(super) fn of(
+        &mut self,
+        options: &ConsoleOptions,
+        clock: &mut Clock,
+        state: &State,
+        direction: Direction,
+        time: Timestamp,
+        kind: Kind,
+    ) -> &Margin {
+        let place = (state.id as usize * 2 + direction.index()) % PLACES;
+        let margin = &mut self.kept[place];
+        let wanted = Some((state.id, direction, kind));
+        let text = margin.bytes.get_mut(margin.time_at..).unwrap_or_default();
+        let stays = margin.made_for == wanted && (!options.prefix || clock.rewrite(margin.time, time, text));
+        if !stays {
+            margin.made_for = wanted;
+            margin.fill(options, clock, state, direction, time, kind);
+        }
+        margin.time = time;
+        margin
+    }
 }
 
 impl Margin {
-    /// Makes it for these lines, unless it was made for them already.
-    pub(super) fn fill(
+    fn fill(
         &mut self,
         options: &ConsoleOptions,
         clock: &mut Clock,
@@ -35,11 +82,6 @@ impl Margin {
         time: Timestamp,
         kind: Kind,
     ) {
-        let wanted = Some((state.id, direction, time, kind));
-        if self.made_for == wanted && options.time != TimeStyle::Delta {
-            return;
-        }
-        self.made_for = wanted;
         self.bytes.clear();
         self.bytes
             .extend_from_slice(options.show.unprintable().line_feed());
@@ -47,6 +89,7 @@ impl Margin {
         self.bytes.extend_from_slice(options.palette.end());
         self.bytes.push(b'\n');
         self.start = self.bytes.len();
+        self.time_at = self.start + options.palette.prefix(direction).len();
         write_prefix(options, clock, state, direction, time, &mut self.bytes);
         self.bytes
             .extend_from_slice(options.palette.text(direction, kind));

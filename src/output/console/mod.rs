@@ -20,7 +20,7 @@ use crate::event::{Connection, Direction, EndHow, Event, Sink, SinkError, TcpNot
 use crate::slots::Slots;
 use crate::time::Timestamp;
 use due::{Due, Queue, Waits};
-use margin::Margin;
+use margin::Margins;
 pub use options::{Body, ConsoleOptions, Show, TlsStyle};
 use page::Page;
 use silence::Silence;
@@ -31,7 +31,7 @@ use state::State;
 pub struct Console<W> {
     options: ConsoleOptions,
     clock: Clock,
-    margin: Margin,
+    margins: Margins,
     states: Slots<State>,
     due: Queue<Waits>,
     silences: Queue<()>,
@@ -46,7 +46,7 @@ impl<W: WriteSheets> Console<W> {
     pub fn new(writer: W, options: ConsoleOptions) -> Self {
         Self {
             clock: Clock::new(options.time),
-            margin: Margin::default(),
+            margins: Margins::default(),
             options,
             states: Slots::default(),
             due: Queue::default(),
@@ -87,7 +87,7 @@ impl<W: WriteSheets> Console<W> {
                 let mut page = Page {
                     options: &self.options,
                     clock: &mut self.clock,
-                    margin: &mut self.margin,
+                    margins: &mut self.margins,
                     out: &mut self.buffer,
                 };
                 if let Some(at) = look(&mut page, &mut state, due) {
@@ -131,7 +131,7 @@ impl<W: WriteSheets> Sink for Console<W> {
         let mut page = Page {
             options: &self.options,
             clock: &mut self.clock,
-            margin: &mut self.margin,
+            margins: &mut self.margins,
             out: &mut self.buffer,
         };
         match event {

@@ -3,7 +3,7 @@
 use memchr::{memchr, memrchr};
 
 use super::due::Waits;
-use super::margin::{Margin, write_prefix};
+use super::margin::{Margins, write_prefix};
 use super::state::{Line, State};
 use super::{Body, ConsoleOptions, Show, TlsStyle};
 use crate::event::{Direction, Kind};
@@ -23,7 +23,7 @@ pub(super) type Last = Option<(u64, Direction, bool)>;
 pub(super) struct Page<'a> {
     pub(super) options: &'a ConsoleOptions,
     pub(super) clock: &'a mut Clock,
-    pub(super) margin: &'a mut Margin,
+    pub(super) margins: &'a mut Margins,
     pub(super) out: &'a mut Sheet,
 }
 
@@ -82,15 +82,16 @@ impl Page<'_> {
         if bytes.is_empty() {
             return;
         }
-        self.margin
-            .fill(self.options, self.clock, state, direction, time, kind);
-        self.out.put(self.margin.start());
-        let [between, _] = self.margin.between();
+        let margin = self
+            .margins
+            .of(self.options, self.clock, state, direction, time, kind);
+        self.out.put(margin.start());
+        let [between, _] = margin.between();
         for (row, at) in bytes.chunks(hex::ROW).zip((offset..).step_by(hex::ROW)) {
             self.out.put_firsts(hex::Row::new(at, row).text(), between);
         }
         // The one that follows no row.
-        self.out.take_back(self.margin.start().len());
+        self.out.take_back(margin.start().len());
     }
 
     fn raw(
@@ -254,9 +255,10 @@ impl Page<'_> {
         } else {
             self.unfold(state, direction);
         }
-        self.margin
-            .fill(self.options, self.clock, state, direction, time, kind);
-        self.out.put(self.margin.start());
+        let margin = self
+            .margins
+            .of(self.options, self.clock, state, direction, time, kind);
+        self.out.put(margin.start());
         put_harmless(line, self.options.show.unprintable(), self.out);
         if unfinished {
             self.out.put(self.options.palette.own());
@@ -308,7 +310,7 @@ impl Page<'_> {
 
     /// Time and addresses.
     pub(super) fn begin(&mut self, state: &State, direction: Direction, time: Timestamp) {
-        let text = &mut self.margin.scratch;
+        let text = &mut self.margins.scratch;
         text.clear();
         write_prefix(self.options, self.clock, state, direction, time, text);
         self.out.put(text);

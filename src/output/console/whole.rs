@@ -30,21 +30,22 @@ impl Page<'_> {
         if kind != Kind::Body {
             self.unfold(state, direction);
         }
-        self.margin
-            .fill(self.options, self.clock, state, direction, time, kind);
+        let margin = self
+            .margins
+            .of(self.options, self.clock, state, direction, time, kind);
         let out = &mut *self.out;
-        out.put(self.margin.start());
+        out.put(margin.start());
         let mut lines = Lines {
             bytes,
             begin: 0,
-            between: self.margin.between(),
+            between: margin.between(),
             unprintable: self.options.show.unprintable(),
             out,
         };
         dispatch!(Level::new(), simd => lines.put(simd));
         let begin = lines.begin;
         // The one that follows no line.
-        self.out.take_back(self.margin.start().len());
+        self.out.take_back(margin.start().len());
         bytes.get(begin..).unwrap_or_default()
     }
 }
