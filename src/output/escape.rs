@@ -82,7 +82,7 @@ impl Text<'_> {
         while !rest.is_empty() {
             let block = Block::first_of(simd, rest);
             let mut len = rest.len().min(BLOCK);
-            let marks = block.marks() & !block.equal(b'\t');
+            let marks = block.marks() & !(block.equal(b'\t') | block.latin_letters());
             if marks == 0 {
                 self.put_first(block.bytes(), len);
                 rest = rest.get(len..).unwrap_or_default();

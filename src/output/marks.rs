@@ -147,8 +147,8 @@ pub const fn bits_below(count: usize) -> u64 {
 #[cold]
 fn padded(bytes: &[u8]) -> [u8; BLOCK] {
     let mut block = [b' '; BLOCK];
-    for (to, from) in block.iter_mut().zip(bytes) {
-        *to = *from;
+    if let Some(to) = block.get_mut(..bytes.len()) {
+        to.copy_from_slice(bytes);
     }
     block
 }
