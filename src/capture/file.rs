@@ -321,11 +321,8 @@ impl Open {
             self.bytes.consume(record.used);
         }
         loop {
-            match self.format.item(self.bytes.window()) {
-                Ok(Item::Packet(record)) => {
-                    self.record = Some(record);
-                    return Ok(Step::Packet);
-                }
+            match self.format.item(self.bytes.window(), &mut self.record) {
+                Ok(Item::Packet) => return Ok(Step::Packet),
                 Ok(Item::Passed(used)) => self.bytes.consume(used),
                 Ok(Item::Need(need)) => {
                     if let Some(step) = self.fill(need)? {

@@ -20,8 +20,8 @@ const LARGEST_BLOCK: u32 = 64 << 20;
 /// What a look at the window gives.
 #[derive(Debug)]
 pub(super) enum Item {
-    /// A packet.
-    Packet(Record),
+    /// A packet, told where it was asked for.
+    Packet,
     /// Something else of so many bytes, passed over.
     Passed(usize),
     /// The window must hold at least so many bytes.
@@ -132,15 +132,16 @@ impl Format {
         (Self::Pcapng(Pcapng::default()), 0)
     }
 
-    /// Looks at the window.
+    /// Looks at the window. A packet is written to its place at once: moved there, the processor would wait for it to
+    /// have been written elsewhere.
     ///
     /// # Errors
     /// In words, what is broken at the window's start.
     #[inline]
-    pub(super) fn item(&mut self, window: &[u8]) -> Result<Item, String> {
+    pub(super) fn item(&mut self, window: &[u8], packet: &mut Option<Record>) -> Result<Item, String> {
         match self {
-            Self::Pcap(pcap) => pcap.item(window),
-            Self::Pcapng(pcapng) => pcapng.item(window),
+            Self::Pcap(pcap) => pcap.item(window, packet),
+            Self::Pcapng(pcapng) => pcapng.item(window, packet),
         }
     }
 

@@ -66,7 +66,7 @@ impl Pcap {
             .then_some("a packet's time has a fraction of a second or more: carried over into its seconds")
     }
 
-    pub(super) fn item(&mut self, window: &[u8]) -> Result<Item, String> {
+    pub(super) fn item(&mut self, window: &[u8], packet: &mut Option<Record>) -> Result<Item, String> {
         let Some(header) = window.first_chunk::<16>().filter(|_| window.len() >= self.record) else {
             return Ok(Item::Need(self.record));
         };
@@ -85,7 +85,7 @@ impl Pcap {
         let nanos = u64::from(fraction) * self.unit;
         self.bad_time |= nanos >= 1_000_000_000;
         let time = Timestamp::from_nanos((u64::from(seconds) * 1_000_000_000 + nanos) as i64);
-        Ok(Item::Packet(Record {
+        *packet = Some(Record {
             time,
             link_type: self.link_type,
             interface: 0,
@@ -93,6 +93,7 @@ impl Pcap {
             from: self.record,
             captured: captured as usize,
             used,
-        }))
+        });
+        Ok(Item::Packet)
     }
 }

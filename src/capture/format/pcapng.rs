@@ -73,7 +73,7 @@ impl Pcapng {
         types
     }
 
-    pub(super) fn item(&mut self, window: &[u8]) -> Result<Item, String> {
+    pub(super) fn item(&mut self, window: &[u8], packet: &mut Option<Record>) -> Result<Item, String> {
         if window.len() < 12 {
             return Ok(Item::Need(12));
         }
@@ -116,9 +116,13 @@ impl Pcapng {
                 } else {
                     u32::from(order.u16(body, 0))
                 };
-                return self.packet(order, interface, body, used).map(Item::Packet);
+                *packet = Some(self.packet(order, interface, body, used)?);
+                return Ok(Item::Packet);
             }
-            3 => return self.simple(order, body, used).map(Item::Packet),
+            3 => {
+                *packet = Some(self.simple(order, body, used)?);
+                return Ok(Item::Packet);
+            }
             _ => {}
         }
         Ok(Item::Passed(used))
