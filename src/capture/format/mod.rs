@@ -33,7 +33,8 @@ pub(super) enum Item {
 pub(super) struct Record {
     time: Timestamp,
     link_type: LinkType,
-    interface: u32,
+    /// Of 64 bits, so that no two fields are moved at once, which waits for the stores of both.
+    interface: u64,
     wire_len: u32,
     /// Where its captured bytes begin.
     from: usize,
@@ -48,7 +49,7 @@ impl Record {
         Packet {
             time: self.time,
             link_type: self.link_type,
-            interface: self.interface,
+            interface: self.interface as u32,
             captured: window
                 .get(self.from..self.from + self.captured)
                 .unwrap_or_default(),

@@ -219,7 +219,7 @@ impl Pcapng {
         Ok(Record {
             time: self.last_time,
             link_type,
-            interface: self.before.saturating_add(index),
+            interface: self.before.saturating_add(index).into(),
             wire_len: wire_len.max(captured),
             from: 28,
             captured: captured as usize,
@@ -244,7 +244,7 @@ impl Pcapng {
         Ok(Record {
             time: self.last_time,
             link_type: interface.link_type,
-            interface: self.before,
+            interface: self.before.into(),
             wire_len: wire_len.max(captured as u32),
             from: 12,
             captured,
