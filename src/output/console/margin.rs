@@ -130,3 +130,45 @@ pub(super) fn write_prefix(
     out.extend_from_slice(state.addresses(direction));
     out.extend_from_slice(b"  ");
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::output::clock::TimeStyle;
+    use crate::output::console::testing;
+    use crate::output::palette::Palette;
+
+    proptest! {
+        #[test]
+        fn a_margin_kept_says_what_a_new_one_would(
+            style in prop::sample::select(vec![
+                TimeStyle::Utc, TimeStyle::Local, TimeStyle::Relative, TimeStyle::Delta, TimeStyle::None,
+            ]),
+            prefix in prop::bool::weighted(0.9),
+            // Connections that share a place, and one that has its own; times within a second and beyond.
+            lines in prop::collection::vec(
+                (prop::sample::select(vec![1, 2, 33]), any::<bool>(), any::<bool>(), 0_i64..3_000_000_000),
+                1..50,
+            ),
+        ) {
+            let options = ConsoleOptions { time: style, prefix, palette: Palette::colours(), ..testing::options() };
+            let mut clocks = [Clock::new(style), Clock::new(style)];
+            let [clock, other_clock] = &mut clocks;
+            let mut kept = Margins::default();
+            for (id, to_server, body, nanos) in lines {
+                let addresses = [format!("c{id} > s"), format!("s > c{id}")].map(String::into_bytes);
+                let state = State { id, addresses, ..State::default() };
+                let direction = if to_server { Direction::ToServer } else { Direction::ToClient };
+                let kind = if body { Kind::Body } else { Kind::Plain };
+                let time = Timestamp::from_nanos(1_700_000_000_000_000_000 + nanos);
+                let kept = kept.of(&options, clock, &state, direction, time, kind);
+                let mut fresh = Margins::default();
+                let fresh = fresh.of(&options, other_clock, &state, direction, time, kind);
+                prop_assert_eq!(kept.between(), fresh.between());
+                prop_assert_eq!(kept.start(), fresh.start());
+            }
+        }
+    }
+}
