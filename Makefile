@@ -40,11 +40,11 @@ test-deps:
 	@sh tests/deps.sh test
 
 test: deps test-deps
-	$(CARGO) test --locked
+	$(CARGO) test --locked --workspace
 
 lint:
-	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	@if command -v cargo-deny >/dev/null; then $(CARGO) deny check; else echo "cargo-deny is not installed: licences not checked (cargo install cargo-deny)"; fi
 	@if command -v mandoc >/dev/null; then mandoc -T lint -W warning man/flowdump.1; fi
 
