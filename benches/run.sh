@@ -105,6 +105,13 @@ right_other() {
     { $TOOLS/bench-check --any-name "$WORK/$name.tsv" "$OUT/o" || true; } | head -1 | sed 's/.*: //'
 }
 
+# As many bytes as flowdump's lines, written by dd in blocks as large: the least that a file of them takes.
+as_many() { # as_many NAME FILE
+    local bytes
+    bytes=$($(fd "$1") -c -g | wc -c)
+    echo "dd status=none if=/dev/zero of=$2 bs=128K iflag=count_bytes count=$bytes"
+}
+
 # --- the page -----------------------------------------------------------------------------------------
 
 say() { printf '%s\n' "$@" >>"$DOC"; }
@@ -218,7 +225,8 @@ if [ -n "${DISK:-}" ] && part disk; then
     type=$(df --output=fstype "$disk" | tail -1)
     for name in mail bulk-text bulk; do
         capture $name $name --megabytes $mega
-        all=("flowdump -c -g > file" "$(fd $name) -c -g > $disk/o" "cat > file" "cat $WORK/$name.pcap > $disk/o")
+        all=("flowdump -c -g > file" "$(fd $name) -c -g > $disk/o" "dd: as many bytes" "$(as_many $name $disk/o)" \
+            "cat > file" "cat $WORK/$name.pcap > $disk/o")
         if have tcpflow; then all+=("tcpflow -c -g -FT > file" "$(tf $name) -c -g -FT > $disk/o"); fi
         time_all "$runs" "${all[@]}"
         table "On a disk: console, $name, $mega MB" "On $type, whose writing to the disk is not waited for."
@@ -240,7 +248,7 @@ if part console; then
         [ $name != mail-slow ] || slower=5000
         capture $name ${name%-slow} --megabytes $mega --slower $slower
         all=("flowdump -c > /dev/null" "$(fd $name) -c" \
-            "flowdump -c -g > file" "$(fd $name) -c -g > $OUT/o" \
+            "flowdump -c -g > file" "$(fd $name) -c -g > $OUT/o" "dd: as many bytes" "$(as_many $name $OUT/o)" \
             "cat > /dev/null" "cat $WORK/$name.pcap" "cat > file" "cat $WORK/$name.pcap > $OUT/o")
         if have tcpflow; then
             all+=("tcpflow -c > /dev/null" "$(tf $name) -c" "tcpflow -c -g -FT > file" "$(tf $name) -c -g -FT > $OUT/o")
