@@ -162,6 +162,8 @@ pub enum TcpNote {
     Unanswered { syns: u16 },
     /// A reset that does not fit the sequence space and was not believed.
     ResetIgnored,
+    /// Another answer to the same SYN, with another sequence number, that was not believed.
+    SynIgnored,
     /// A FIN far outside the window, that was not believed.
     FinIgnored,
     /// Bytes before the stream's known start, or past its FIN, or outside any window: not part of it.

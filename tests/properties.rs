@@ -7,7 +7,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use common::files::{Frame, PcapStyle, pcap, pcapng};
-use common::packets::{ACK, FIN, RST, SYN, Talk, Tcp};
+use common::packets::{ACK, FIN, PSH, RST, SYN, Talk, Tcp};
 use common::replay::{Replay, Run, play, replay};
 use flowdump::event::{CloseReason, GapReason};
 use flowdump::time::Timestamp;
@@ -91,7 +91,7 @@ fn conversation(seq: [u32; 2], steps: &[Step]) -> (Vec<Tcp>, [Vec<bool>; 2]) {
         };
         let back_numbers = u32::try_from(back).expect("small");
         talk.seq[*side] = talk.seq[*side].wrapping_sub(back_numbers);
-        talk.send(*side, ACK, &bytes(*side, from - back, from + len));
+        talk.send(*side, PSH | ACK, &bytes(*side, from - back, from + len));
         let captured = *fault != Fault::Lost;
         has[*side].resize(from + len, captured);
     }
@@ -260,6 +260,17 @@ proptest! {
         let in_order: Vec<_> = steps.iter().map(|(side, len, _)| (*side, *len, Fault::Nothing)).collect();
         let (segments, has) = conversation(seq, &in_order);
         check(&play(&segments[3..]), &has)?;
+    }
+
+    #[test]
+    fn without_one_syn_the_other_side_tells_where_a_stream_begins(
+        seq in numbers(),
+        steps in steps(true),
+        which in 0..2_usize,
+    ) {
+        let (mut segments, has) = conversation(seq, &steps);
+        segments.remove(which);
+        check(&play(&segments), &has)?;
     }
 
     #[test]

@@ -104,19 +104,20 @@ impl Entry {
     }
 
     /// Whether data for a connection that is over, but for late segments, shows that it is not, or that
-    /// there is another: its numbers are far from it, or a side that reset it goes on speaking (the reset
+    /// there is another: its numbers are far from it, or behind both FINs, or a side that reset it goes on speaking (the reset
     /// was not its, or did not arrive).
     pub(super) fn outlived(&self, side: usize, segment: &Segment<'_>) -> bool {
         if self.state != State::Closing || segment.payload_wire_len == 0 || segment.flags.has(Flags::RST) {
             return false;
         }
-        let Some((active, stream)) = self
+        let Some((active, stream, other)) = self
             .active()
-            .and_then(|active| Some((active, active.stream(side)?)))
+            .and_then(|active| Some((active, active.stream(side)?, active.stream(1 - side)?)))
         else {
             return false;
         };
         stream.distance(segment.seq).is_some_and(|far| far > NEAR)
+            || (stream.ended_before(segment.seq) && other.ended_before(segment.ack))
             || (active.reset == Some(side) && stream.ended() && stream.goes_on(segment))
     }
 }

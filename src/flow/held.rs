@@ -85,6 +85,11 @@ impl Held {
             .collect()
     }
 
+    /// Whether the byte before `offset` is held.
+    pub(super) fn holds_before(&self, offset: u64) -> bool {
+        !self.is_empty() && self.covering(offset.saturating_sub(1)).is_some()
+    }
+
     /// How many pieces follow one another without a hole, from the first on, and where they end.
     pub(super) fn first_run(&self) -> Option<(usize, u64)> {
         let mut end = self.first()?;

@@ -136,6 +136,7 @@ pub fn note(note: &TcpNote) -> String {
         TcpNote::ZeroWindow => "window closed".to_owned(),
         TcpNote::KeepAlive => "keep-alive".to_owned(),
         TcpNote::Unanswered { syns } => format!("no answer to the SYN so far, sent {syns} times"),
+        TcpNote::SynIgnored => "SYN with another sequence number, not believed".to_owned(),
         TcpNote::FinIgnored => "FIN outside the window, not believed".to_owned(),
         TcpNote::ResetIgnored => "reset that does not fit, not believed".to_owned(),
         TcpNote::OutsideStream { len } => format!("{len} bytes that fit nowhere in the stream"),

@@ -187,3 +187,52 @@ fn a_gap_at_a_time_out_has_its_time_whenever_the_next_packet_comes() {
     table.tick(due + ms(60_000), &mut tell).unwrap();
     assert_eq!(gaps, [due]);
 }
+
+#[test]
+fn what_was_lost_with_the_syn_is_a_gap() {
+    // The server's answer and what it said then; the client has acknowledged the answer, and says so.
+    let mut talk = Talk::default();
+    talk.send(0, SYN, b"").send(1, SYN | ACK, b"").lost();
+    talk.send(0, ACK, b"").server(b"220 hi\r\n").lost();
+    talk.client(b"EHLO me\r\n")
+        .server(b"250 mx\r\n")
+        .client(b"QUIT\r\n")
+        .close();
+    assert_eq!(texts(&play(&talk.segments)).1, "[8 missing]250 mx\r\n");
+}
+
+#[test]
+fn the_sender_s_own_numbers_tell_what_is_missing() {
+    let mut talk = Talk::default();
+    talk.send(0, ACK, b"")
+        .client(b"EHLO me\r\n")
+        .lost()
+        .client(b"QUIT\r\n")
+        .client(b"lost")
+        .lost()
+        .send(0, ACK, b"");
+    assert_eq!(texts(&play(&talk.segments)).0, "[9 missing]QUIT\r\n[4 missing]");
+    // A keep-alive's number is one too low.
+    let mut talk = Talk::default();
+    talk.seq[0] -= 1;
+    talk.send(0, ACK, b"").server_acks();
+    talk.seq[0] += 1;
+    talk.client(b"QUIT\r\n").send(0, ACK, b"");
+    assert_eq!(texts(&play(&talk.segments)).0, "QUIT\r\n");
+}
+
+#[test]
+fn a_hole_of_any_size_is_believed_if_the_other_side_has_what_is_behind_it() {
+    let mut talk = Talk::default();
+    talk.handshake().client(b"before ").server_acks();
+    talk.seq[0] += 70 << 20;
+    talk.client(b"behind ").server_acks().client(b"lost").lost();
+    for _ in 0..5 {
+        talk.client(b"more ").server_acks();
+    }
+    talk.close();
+    assert_eq!(
+        texts(&play(&talk.segments)).0,
+        "before [73400320 missing]behind [4 missing]more more more more more "
+    );
+}

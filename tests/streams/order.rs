@@ -1,7 +1,7 @@
 //! Bytes in order, each once, and the first copy of them.
 
 use crate::common::corpus_folder;
-use crate::common::packets::{Talk, Tcp};
+use crate::common::packets::{ACK, Talk, Tcp};
 use crate::common::replay::{Spine, play, replay};
 use crate::{ms, texts};
 use flowdump::event::{CloseReason, Connection, Direction, Event, TcpNote};
@@ -246,4 +246,32 @@ fn data_in_order_is_given_out_where_it_lies_in_the_packet() {
         table.segment(&tcp.segment(), emit).expect("nothing fails here");
     }
     assert_eq!(given, [talk.segments[3].payload.as_ptr()]);
+}
+
+#[test]
+fn the_byte_of_a_keep_alive_is_no_data() {
+    // In a stream that goes on in the capture; behind a hole; after a long silence, which nothing is known of.
+    let keep_alive = |talk: &mut Talk| {
+        talk.seq[0] -= 1;
+        talk.send(0, ACK, b"\0");
+    };
+    let mut talk = Talk::default();
+    talk.handshake().client(b"NOOP\r\n").server_acks();
+    keep_alive(&mut talk);
+    talk.server_acks().client(b"lost").lost().server_acks();
+    keep_alive(&mut talk);
+    talk.server_acks().client(b"QUIT\r\n").close();
+    let replay = play(&talk.segments);
+    assert_eq!(texts(&replay).0, "NOOP\r\n[4 missing]QUIT\r\n");
+    assert_eq!(replay.only().closed().totals[0].keep_alives, 2);
+
+    let mut talk = Talk::default();
+    keep_alive(&mut talk);
+    talk.server_acks().client(b"NOOP\r\n").server_acks();
+    assert_eq!(texts(&play(&talk.segments)).0, "NOOP\r\n");
+
+    // What is typed is pushed.
+    let mut talk = Talk::default();
+    talk.client(b"y").server_acks().client(b"\r").server_acks();
+    assert_eq!(texts(&play(&talk.segments)).0, "y\r");
 }

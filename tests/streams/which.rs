@@ -1,9 +1,9 @@
 //! Which connection a segment belongs to, where several have its addresses.
 
-use crate::common::packets::{ACK, FIN, RST, Talk, Tcp};
+use crate::common::packets::{ACK, FIN, RST, SYN, Talk, Tcp};
 use crate::common::replay::play;
 use crate::{ms, texts};
-use flowdump::event::CloseReason;
+use flowdump::event::{CloseReason, TcpNote};
 
 #[test]
 fn the_same_ends_again_are_another_connection_however_the_first_one_ended() {
@@ -120,4 +120,69 @@ fn a_conversation_whose_directions_are_in_different_vlans_is_one() {
         segment.vlans = vec![if segment.source == talk.client { 10 } else { 20 }];
     }
     assert_eq!(texts(&play(&talk.segments)), ("to".into(), "fro".into()));
+}
+
+#[test]
+fn another_answer_to_the_same_syn_is_no_other_connection() {
+    let (first, second) = (5000, 5400);
+    for (acknowledged, ignored) in [(first, second), (second, first)] {
+        let mut talk = Talk::default();
+        talk.send(0, SYN, b"").send(1, SYN | ACK, b"");
+        talk.seq[1] = second;
+        talk.send(1, SYN | ACK, b"");
+        talk.seq[1] = acknowledged + 1;
+        talk.send(0, ACK, b"")
+            .server(b"220 hi\r\n")
+            .client(b"QUIT\r\n")
+            .close();
+        let replay = play(&talk.segments);
+        assert_eq!(
+            texts(&replay),
+            ("QUIT\r\n".into(), "220 hi\r\n".into()),
+            "not {ignored}"
+        );
+        assert!(replay.only().closed().handshake);
+    }
+}
+
+#[test]
+fn a_forged_answer_to_its_syn_does_not_cut_a_conversation_in_two() {
+    let mut talk = Talk::default();
+    talk.handshake().server(b"220 hi\r\n").client(b"EHLO me\r\n");
+    let mut forged = talk.segments[1].later(ms(4));
+    forged.seq += 60_000;
+    forged.payload = b"forged".to_vec();
+    talk.segments.push(forged);
+    talk.pause(0.1).server(b"250 mx\r\n").client(b"QUIT\r\n").close();
+    let replay = play(&talk.segments);
+    assert_eq!(
+        texts(&replay),
+        ("EHLO me\r\nQUIT\r\n".into(), "220 hi\r\n250 mx\r\n".into())
+    );
+    assert_eq!(replay.only().reason(), CloseReason::Fin);
+    assert!(replay.only().has_note(|note| *note == TcpNote::SynIgnored));
+}
+
+#[test]
+fn numbers_behind_both_fins_are_another_connection_at_once() {
+    let mut first = Talk::default();
+    first.handshake().client(b"one").server(b"ONE").close();
+    let mut second = first.again([6000, 10_000]);
+    second.now = first.now;
+    second.client(b"two").server(b"TWO").close();
+    let replay = play(first.segments.iter().chain(&second.segments));
+    let told: Vec<_> = replay
+        .connections
+        .iter()
+        .map(|seen| seen.to_server().text() + &seen.to_client().text())
+        .collect();
+    assert_eq!(told, ["oneONE", "twoTWO"]);
+    // Of one side alone that may be anything.
+    let mut talk = Talk::default();
+    talk.handshake().client(b"one").server(b"ONE").close();
+    talk.seq[0] += 5000;
+    talk.client(b"not its");
+    let replay = play(&talk.segments);
+    assert_eq!(texts(&replay).0, "one");
+    assert_eq!(replay.only().closed().totals[0].outside_bytes, 7);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{FlowOptions, ORIGIN, Out, PLAUSIBLE, Stream};
+use super::{EVIDENT, FlowOptions, ORIGIN, Out, PLAUSIBLE, Stream};
 use crate::decode::Segment;
 use crate::event::{EndHow, GapReason, SinkError};
 
@@ -19,20 +19,30 @@ const ONE_SIDED_ALLOWANCE: Duration = Duration::from_secs(2);
 const CONFIRMING: usize = 4;
 
 impl Stream {
-    /// The other side acknowledged all before `seq`.
+    /// The other side acknowledged all before `seq`. `all`: its SYN was seen, so that all that it acknowledges was sent
+    /// while packets were captured.
     pub(in crate::flow) fn acknowledge(
         &mut self,
         seq: u32,
+        all: bool,
         options: &FlowOptions,
         out: &mut Out<'_, '_>,
     ) -> Result<(), SinkError> {
         self.heard = true;
         self.base(seq);
+        if self.instead.take() == Some(seq.wrapping_sub(1)) {
+            self.base = Some(seq);
+            (self.start, self.next, self.highest) = (Some(ORIGIN), ORIGIN, ORIGIN);
+        }
         let Some(offset) = self.offset_of(seq) else {
             return Ok(());
         };
+        if all {
+            self.begins_by(offset, false);
+        }
         let limit = self.highest.max(self.next).saturating_add(PLAUSIBLE);
-        if offset > limit || self.start.is_some_and(|start| offset < start) {
+        let implausible = offset > limit && !self.held.holds_before(offset);
+        if implausible || self.start.is_some_and(|start| offset < start) {
             return Ok(());
         }
         if self.acked.is_none_or(|acked| acked < offset) {
@@ -57,11 +67,28 @@ impl Stream {
         self.progress(options, out)
     }
 
+    /// Bytes before `offset` may have been sent before the first packet; those behind it were not.
+    pub(super) fn begins_by(&mut self, offset: u64, one_too_low: bool) {
+        if self.start.is_none() {
+            let begins = (offset, one_too_low);
+            self.begins = Some(self.begins.map_or(begins, |before| before.min(begins)));
+        }
+    }
+
     /// Where the stream begins, for want of a SYN: at what is held, or at a FIN that is all there is.
     pub(super) fn settle_at_held(&mut self) {
         if let (None, Some(first)) = (self.start, self.held.first().or(self.fin)) {
-            self.settle(first);
+            self.settle(self.beginning(first));
         }
+    }
+
+    /// Where a stream begins whose first bytes are at `first`: before them, if bytes are known to be missing.
+    pub(super) fn beginning(&self, first: u64) -> u64 {
+        let begins = self.begins.filter(|(begins, one_too_low)| {
+            let missing = first.saturating_sub(*begins);
+            missing > u64::from(*one_too_low) && missing <= EVIDENT
+        });
+        begins.map_or(first, |(begins, _)| begins)
     }
 
     /// Does what is due: a start to settle, gaps to declare, the end. Sets `due`.
@@ -243,12 +270,10 @@ impl Stream {
                 self.disbelieve(target, out)?;
             }
         }
-        // One acknowledged number more than there are bytes is a FIN that was not captured.
-        let acked = self
-            .acked
-            .filter(|acked| self.fin.is_none() && !self.ended && *acked > self.next + 1);
-        if let Some(acked) = acked {
-            self.gap(acked, GapReason::Lost, out.time, out)?;
+        // One number more than there are bytes is a FIN that was not captured.
+        let sent = self.told.max(self.acked.unwrap_or(0));
+        if self.fin.is_none() && !self.ended && sent > self.next + 1 {
+            self.gap(sent, GapReason::Lost, out.time, out)?;
         }
         self.finish_at_fin(out)?;
         if self.totals.reset && !self.ended {

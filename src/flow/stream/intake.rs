@@ -1,6 +1,6 @@
 //! What a segment brings to a stream: bytes in order, early, again, or outside of it.
 
-use super::{Fingerprint, FlowOptions, ORIGIN, Out, PLAUSIBLE, Stream};
+use super::{EVIDENT, Fingerprint, FlowOptions, ORIGIN, Out, PLAUSIBLE, Stream};
 use crate::decode::{Flags, Segment};
 use crate::event::{SinkError, TcpNote};
 use crate::flow::held::{Came, Inserted};
@@ -72,11 +72,16 @@ impl Stream {
             out.note(TcpNote::ZeroWindow)?;
         }
         let plain = !syn && !flags.has(Flags::FIN) && !flags.has(Flags::RST);
-        if plain && len <= 1 && self.start.is_some() && !self.ended && offset + 1 == self.next {
+        if plain && len <= 1 && !self.ended && self.keeps_alive(offset, segment) {
             self.totals.keep_alives += 1;
             out.note(TcpNote::KeepAlive)?;
         } else if len > 0 {
             self.data(offset, segment, fingerprint, options, out)?;
+        } else if plain {
+            self.begins_by(offset, true);
+            if offset <= self.highest.max(self.next).saturating_add(EVIDENT) {
+                self.told = self.told.max(offset);
+            }
         }
         if flags.has(Flags::FIN) {
             self.totals.fin = true;
@@ -92,6 +97,24 @@ impl Stream {
         self.sent = Some((segment.ack, segment.window));
         self.recent.push(*fingerprint);
         self.progress(options, out)
+    }
+
+    /// Whether a segment of a byte at the most repeats what was sent and acknowledged long ago (RFC 1122, section
+    /// 4.2.3.6). Its byte is not the one that was sent. Where that one is not known, a byte by itself is data if it is
+    /// pushed, as all that ends what was written is.
+    fn keeps_alive(&mut self, offset: u64, segment: &Segment<'_>) -> bool {
+        if self.start.is_some() && offset + 1 == self.next {
+            return true;
+        }
+        let idle = segment.payload_wire_len == 1 && !segment.flags.has(Flags::PSH);
+        let acknowledged = self.acked == Some(offset + 1);
+        match self.start {
+            Some(_) => idle && acknowledged && offset > self.next,
+            None => {
+                let first = self.held.is_empty() && self.acked.is_none() && segment.payload == [0];
+                idle && (acknowledged || first)
+            }
+        }
     }
 
     /// Whether data up to `end` may be this stream's, by all that is known of it.
@@ -178,8 +201,8 @@ impl Stream {
         }
         self.highest = self.highest.max(chunk.end());
         if self.held.is_empty() && self.acked == Some(chunk.offset) {
-            self.settle(chunk.offset);
-            if !self.waits {
+            self.settle(self.beginning(chunk.offset));
+            if !self.waits && self.next == chunk.offset {
                 let place = options.lasting.place(chunk.bytes);
                 return self.give((chunk.bytes, place), chunk.cut, segment.time, out);
             }

@@ -31,6 +31,9 @@ const ORIGIN: u64 = 1 << 32;
 /// Data further ahead than this of all that was sent or acknowledged is not believed at once.
 const PLAUSIBLE: u64 = 64 << 20;
 
+/// So many bytes are believed to be missing because a segment without any says so.
+const EVIDENT: u64 = 1 << 20;
+
 /// One direction.
 #[derive(Debug, Default)]
 pub(super) struct Stream {
@@ -42,8 +45,15 @@ pub(super) struct Stream {
     next: u64,
     /// End of the furthest data believed.
     highest: u64,
+    /// Where the stream begins at the latest, by what was said before any byte of it came. Whether that may be one too
+    /// low, as the number of a keep-alive is.
+    begins: Option<(u64, bool)>,
+    /// Initial sequence number of another answer to the same SYN: the stream's, if the first acknowledgement says so.
+    instead: Option<u32>,
     /// What the other side acknowledged, as far as believed.
     acked: Option<u64>,
+    /// What this side sent by the number of a segment without bytes, as far as believed.
+    told: u64,
     /// It acknowledges, be it what came before the start: it is in the capture, and will acknowledge what follows.
     heard: bool,
     fin: Option<u64>,
@@ -120,6 +130,17 @@ impl Stream {
         Some(self.offset_of(seq)?.abs_diff(self.next))
     }
 
+    /// Whether an acknowledgement is one of what is known to have been sent.
+    pub(super) fn answered_by(&self, ack: u32) -> bool {
+        let range = self.start.map(|start| start..=self.highest.max(self.next));
+        range.is_some_and(|range| self.offset_of(ack).is_some_and(|offset| range.contains(&offset)))
+    }
+
+    /// Whether the stream has ended before this number, its FIN counted.
+    pub(super) fn ended_before(&self, seq: u32) -> bool {
+        self.fin.is_some() && self.ended && self.offset_of(seq).is_some_and(|offset| offset > self.next + 1)
+    }
+
     /// Whether a segment brings bytes behind all that came before.
     pub(super) fn goes_on(&self, segment: &Segment<'_>) -> bool {
         let end = segment.seq.wrapping_add(segment.payload_wire_len);
@@ -140,6 +161,12 @@ impl Stream {
             }
         }
         Ok(())
+    }
+
+    /// Another initial sequence number for the same connection. Which one counts the other side will say, if it has not.
+    pub(super) fn begin_instead(&mut self, isn: u32) {
+        let nothing_said = self.acked.is_none() && self.totals.bytes == 0 && self.held.is_empty();
+        self.instead = Some(isn).filter(|_| nothing_said);
     }
 
     /// Takes over what the table saw while the connection was half open.

@@ -189,13 +189,17 @@ impl FlowTable {
             return Ok(false);
         };
         let syn = segment.flags.has(Flags::SYN);
+        let stream = |side| entry.active().and_then(|active| active.stream(side));
         let reason = if syn && entry.isn.get(side) != Some(segment.seq) {
-            let late = entry.isn.get(side).is_none()
-                && entry
-                    .active()
-                    .and_then(|active| active.stream(side))
-                    .is_some_and(|stream| stream.late_syn_fits(segment.seq));
-            if late {
+            let its_own = match entry.isn.get(side) {
+                None => stream(side).is_some_and(|stream| stream.late_syn_fits(segment.seq)),
+                // A server without memory of the SYN answers it again with another number (RFC 4987, section 3.6).
+                Some(_) => {
+                    segment.flags.has(Flags::ACK)
+                        && stream(1 - side).is_some_and(|client| client.answered_by(segment.ack))
+                }
+            };
+            if its_own {
                 return Ok(false);
             }
             CloseReason::Reused

@@ -29,6 +29,7 @@ impl FlowTable {
         if flags.has(Flags::SYN) && entry.isn.get(side).is_none() {
             late_syn(entry, slot, arrival);
         }
+        let isn = entry.isn.get(side);
         let client_isn = entry.isn.get(1 - side);
         let Some(Active {
             identity,
@@ -58,11 +59,19 @@ impl FlowTable {
             self.touch_in_place(slot);
             return Ok(());
         }
+        if flags.has(Flags::SYN) && isn.is_some_and(|isn| isn != segment.seq) {
+            own.totals.packets += 1;
+            own.begin_instead(segment.seq);
+            out.note(TcpNote::SynIgnored)?;
+            self.touch_in_place(slot);
+            return Ok(());
+        }
         let is_reset = flags.has(Flags::RST);
         if flags.has(Flags::ACK) && !is_reset {
             // First, so that what was waiting for it comes before the answer to it.
             out.side = 1 - side;
-            other.acknowledge(segment.ack, &self.options, &mut out)?;
+            let all = own.totals.syn || flags.has(Flags::SYN);
+            other.acknowledge(segment.ack, all, &self.options, &mut out)?;
             out.side = side;
             own.wait_for(other);
         }
