@@ -150,7 +150,7 @@ pub enum TcpNote {
     Retransmission { offset: u64, len: u64 },
     /// The same packet, captured twice.
     DuplicateCapture,
-    /// A segment came before its time and is held.
+    /// A segment came before its time and is held. Not told of those that follow it without another hole.
     OutOfOrder { offset: u64, len: u64 },
     /// Bytes came again with other content; the first copy stands.
     Conflict { offset: u64, len: u64 },

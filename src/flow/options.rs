@@ -14,7 +14,8 @@ pub struct FlowOptions {
     pub max_connections: usize,
     /// A connection with nothing on it for so long is over.
     pub idle_timeout: Duration,
-    /// Bytes held out of order for one direction; beyond it the lowest gap is declared.
+    /// Bytes held out of order for one direction; beyond it the lowest gap is declared. No receiver takes more of them than
+    /// its window, which Linux lets grow to 6 MiB, Windows to 16.
     pub hold_per_direction: usize,
     /// Where payloads may lie that need not be copied to be kept.
     pub lasting: Lasting,
@@ -26,7 +27,7 @@ impl Default for FlowOptions {
             memory: 192 << 20,
             max_connections: 1 << 20,
             idle_timeout: Duration::from_secs(3600),
-            hold_per_direction: 4 << 20,
+            hold_per_direction: 16 << 20,
             lasting: Lasting::default(),
         }
     }

@@ -22,6 +22,21 @@ fn segments_out_of_order_wait_for_their_turn() {
 }
 
 #[test]
+fn one_late_segment_does_not_put_those_behind_it_out_of_order() {
+    let mut talk = Talk::default();
+    talk.handshake().client(b"late ");
+    for _ in 0..100 {
+        talk.client(b"next ");
+    }
+    let late = talk.segments.remove(3);
+    talk.segments.push(late.later(ms(200)));
+    talk.client(b"last").close();
+    let replay = play(&talk.segments);
+    assert_eq!(texts(&replay).0, format!("late {}last", "next ".repeat(100)));
+    assert_eq!(replay.only().closed().totals[0].out_of_order, 1);
+}
+
+#[test]
 fn what_comes_again_is_told_and_not_given_out_again() {
     let mut talk = Talk::default();
     talk.handshake().client(b"MAIL FROM:<a>\r\n").server_acks();

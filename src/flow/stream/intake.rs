@@ -171,8 +171,8 @@ impl Stream {
             let place = options.lasting.place(chunk.bytes);
             self.give((chunk.bytes, place), chunk.cut, segment.time, out)?;
         } else {
-            let goes_on = chunk.offset == highest && self.held.first() == Some(self.next);
-            if chunk.offset > self.next && !goes_on {
+            // What follows a segment that came before its turn does not, by itself: one lost is not a thousand out of order.
+            if chunk.offset > self.next && chunk.offset != highest {
                 self.totals.out_of_order += 1;
                 out.note(TcpNote::OutOfOrder {
                     offset: chunk.offset - start,
