@@ -48,6 +48,8 @@ pub struct FlowStats {
     pub half_open_evicted: u64,
     /// Connections of which only one direction was seen, with bytes or acknowledging some.
     pub one_sided: u64,
+    /// Connections that lie along one path (VLANs, tunnels) as they do along another, with other packets missing.
+    pub doubled: u64,
     /// Segments for connections that were over.
     pub late_segments: u64,
     /// Segments seen.

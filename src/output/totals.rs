@@ -141,6 +141,15 @@ impl fmt::Display for Totals {
                 }),
             ]),
         )?;
+        if flow.doubled > 0 {
+            line(
+                "",
+                format!(
+                    "{} seen along two paths (VLANs, tunnels) that lack different packets: --ignore-vlan makes one of both",
+                    count(flow.doubled, "connection")
+                ),
+            )?;
+        }
         if let Some((streams, most)) = self.cut.filter(|(streams, _)| *streams > 0) {
             line(
                 "",

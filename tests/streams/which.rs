@@ -110,6 +110,23 @@ fn equal_addresses_in_two_vlans_are_two_conversations() {
         .map(|seen| seen.to_server().text() + &seen.to_client().text())
         .collect();
     assert_eq!(told, ["redRED", "blueBLUE"]);
+    assert_eq!(replay.stats.doubled, 0);
+}
+
+#[test]
+fn one_conversation_along_two_paths_with_their_own_losses_is_named() {
+    let mut talk = Talk::default();
+    talk.handshake()
+        .client(b"lost in red")
+        .server(b"lost in blue")
+        .close();
+    let (mut red, mut blue) = (in_vlan(&talk.segments, 10), in_vlan(&talk.segments, 20));
+    red.remove(3);
+    blue.remove(4);
+    let mut both = [red, blue].concat();
+    both.sort_by_key(|segment| segment.time);
+    let replay = play(&both);
+    assert_eq!((replay.connections.len(), replay.stats.doubled), (2, 1));
 }
 
 #[test]

@@ -58,9 +58,15 @@ impl FlowTable {
         self.live(slot, arrival, emit)
     }
 
-    /// Makes room among connections with the same ends, in as many VLANs: each of them makes every look
-    /// into the table longer.
+    /// Looks at connections with the same ends. Makes room among them, in as many VLANs: each of them makes every look into
+    /// the table longer.
     fn thin_out(&mut self, arrival: &Arrival<'_>, emit: &mut Emit<'_>) -> Result<(), SinkError> {
+        let doubled = self.namesakes(arrival).any(|(_, entry)| {
+            entry.state == State::Active
+                && entry.same_path(arrival.side, arrival.segment) == 0
+                && entry.fit(arrival.side, arrival.segment) == 3
+        });
+        self.stats.doubled += u64::from(doubled);
         let namesakes = self.namesakes(arrival);
         if namesakes.clone().count() < NAMESAKES {
             return Ok(());
