@@ -82,12 +82,16 @@ impl Watchers {
                 return Ok(());
             }
             Event::Gap {
-                direction, len, time, ..
+                direction,
+                offset,
+                len,
+                time,
+                ..
             } => {
                 let watch = watched.get_or_insert_with(|| Box::new(Watch::new(connection)));
                 watch.flush(*direction, &mut out)?;
                 out.event(event)?;
-                return watch.gap(*direction, *len, *time, &mut out);
+                return watch.gap(*direction, *offset, *len, *time, &mut out);
             }
             Event::End { direction, time, how } => {
                 if let Some(watch) = watched {

@@ -82,8 +82,9 @@ impl Core {
         if let Some(skip) = self.skip.get_mut(direction.index()) {
             *skip = Skip::Look;
         }
-        if direction == Direction::ToClient {
-            self.reply = None;
+        match direction {
+            Direction::ToClient => self.reply = None,
+            Direction::ToServer => self.switch.client_text(self.kept_len()),
         }
     }
 

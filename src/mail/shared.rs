@@ -229,6 +229,11 @@ impl Core {
         self.kept.take().filter(|kept| !kept.is_empty())
     }
 
+    /// Bytes are missing from `offset` on: whether TLS most likely begins among them.
+    pub(crate) fn tls_due(&self, direction: Direction, offset: u64) -> bool {
+        self.switch.is_due(direction, offset, self.kept_len())
+    }
+
     /// Clear text behind STARTTLS.
     pub(crate) fn kept_len(&self) -> u64 {
         self.kept.as_ref().map_or(0, |kept| kept.len() as u64)

@@ -64,6 +64,8 @@ pub(crate) struct Switch {
     began: [Option<u64>; 2],
     /// Clear text of the server where its TLS should be.
     server_text: u64,
+    /// The same of the client, before a gap.
+    client_text: u64,
     /// The server has answered TLS in clear text, and nothing else yet.
     alone: bool,
 }
@@ -78,6 +80,7 @@ impl Switch {
             stripped_told: false,
             began: [None; 2],
             server_text: 0,
+            client_text: 0,
             alone: false,
         }
     }
@@ -91,6 +94,7 @@ impl Switch {
     pub(crate) fn ask(&mut self, end: u64) {
         self.asked = true;
         self.server_text = 0;
+        self.client_text = 0;
         self.began = [None; 2];
         self.state = State::Asked { client: end };
     }
@@ -98,6 +102,19 @@ impl Switch {
     /// Whether the server has agreed, so that the next bytes should be TLS.
     pub(crate) fn is_agreed(&self) -> bool {
         matches!(self.state, State::Agreed { .. })
+    }
+
+    /// Bytes from `offset` on are missing: whether TLS most likely begins among them. `client_text` as in
+    /// [`Switch::begin`].
+    pub(crate) fn is_due(&self, direction: Direction, offset: u64, client_text: u64) -> bool {
+        match self.state {
+            State::Idle => false,
+            // The agreement may be what the capture lacks, too; who does not get it goes on in clear.
+            State::Asked { client } => {
+                direction == Direction::ToServer && offset == client.saturating_add(client_text)
+            }
+            State::Agreed { .. } => true,
+        }
     }
 
     /// Whether TLS has begun in this direction.
@@ -179,6 +196,13 @@ impl Switch {
         self.alone = self.has_begun(Direction::ToServer);
     }
 
+    /// So much clear text of the client has passed, before bytes are missing.
+    pub(crate) fn client_text(&mut self, len: u64) {
+        if self.is_agreed() {
+            self.client_text = self.client_text.saturating_add(len);
+        }
+    }
+
     /// Both go on in clear text although TLS was agreed.
     pub(crate) fn not_tls(
         &mut self,
@@ -202,6 +226,7 @@ impl Switch {
     ) -> Result<Option<Started>, SinkError> {
         let (time, offset, direction) = (input.time(), input.offset(), input.direction);
         let first = self.began == [None; 2];
+        let client_text = client_text.saturating_add(self.client_text);
         if let Some(began) = self.began.get_mut(direction.index()) {
             *began = Some(offset);
         }
@@ -275,7 +300,7 @@ impl Switch {
             out.warn(time, Direction::ToClient, server, MailWarning::Malformed(words))?;
         }
         if self.is_agreed() && self.began == [None; 2] {
-            let outcome = if client_text > 0 || self.server_text > 0 {
+            let outcome = if client_text > 0 || self.client_text > 0 || self.server_text > 0 {
                 StarttlsOutcome::AcceptedNoTls
             } else {
                 StarttlsOutcome::AcceptedNothing

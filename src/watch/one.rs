@@ -1,5 +1,7 @@
 //! One connection that somebody may understand: who reads which direction, and what is told in between.
 
+use memchr::memmem;
+
 use crate::event::{ClientKnown, Connection, Direction, Kind, SinkError, Verdict};
 use crate::mail::input::{Input, Kept, Out};
 use crate::mail::probe::{Outcome, Probe};
@@ -27,7 +29,8 @@ pub(super) enum Stage {
     Tls,
     /// Nobody, unless TLS begins here: the side has just begun to speak again.
     TlsDue,
-    /// Nobody yet: bytes are missing and the other side is in TLS, so that this one most likely is, too.
+    /// Nobody yet: bytes are missing where TLS is due, or while the other side is in it, so that this one most
+    /// likely is, too.
     Resume,
     /// Nobody.
     Pass,
@@ -183,7 +186,10 @@ impl Watch {
                     Verdict::No => match text(input) {
                         Verdict::Yes if self.session.is_some() => *self.stage(direction) = Stage::Mail,
                         Verdict::Unsure => return Ok(()),
-                        _ => self.begin_tls(input, out)?,
+                        _ => {
+                            self.begin_tls(input, out)?;
+                            self.lose_tls(direction, 1, input.time(), out)?;
+                        }
                     },
                 },
                 Stage::MailOrTls => match sniff(input) {
@@ -288,18 +294,15 @@ impl Watch {
     pub(super) fn gap(
         &mut self,
         direction: Direction,
+        offset: u64,
         len: u64,
         time: Timestamp,
         out: &mut Out<'_, '_>,
     ) -> Result<(), SinkError> {
-        if let Some(tls) = &mut self.tls {
-            let mut told = Vec::new();
-            tls.gap(direction, len, time, &mut |event| told.push(event));
-            told.iter().try_for_each(|event| out.tls(event))?;
-            let other = *self.stage(direction.reverse());
-            if *self.stage(direction) != Stage::Tls && other == Stage::Tls {
-                *self.stage(direction) = Stage::Resume;
-            }
+        self.lose_tls(direction, len, time, out)?;
+        let other = *self.stage(direction.reverse());
+        if *self.stage(direction) != Stage::Tls && self.tls.is_some() && other == Stage::Tls {
+            *self.stage(direction) = Stage::Resume;
         }
         match (*self.stage(direction), &mut self.session, &mut self.tls) {
             (Stage::Tls, ..) => Ok(()),
@@ -307,7 +310,14 @@ impl Watch {
                 if stage == Stage::Mail {
                     *direction.of_mut(&mut self.stages) = Stage::MailOrTls;
                 }
-                session.gap(direction, len, out)
+                let mut due = session.core().tls_due(direction, offset);
+                session.gap(direction, len, out)?;
+                // A reply that the gap cut short may have been the agreement.
+                due |= session.core().tls_due(direction, offset);
+                if due {
+                    *direction.of_mut(&mut self.stages) = Stage::Resume;
+                }
+                Ok(())
             }
             (Stage::Probe, None, _) => {
                 if let Some(probe) = &mut self.probe {
@@ -355,14 +365,16 @@ impl Watch {
     }
 }
 
-/// Whether what begins here can be said in clear; how it was cut must not matter.
+/// Whether what begins here is said in clear: text to the end of its line. Names and addresses in certificates and
+/// hellos are text, too, but end in no line; how it was cut must not matter.
 fn text(input: &Input<'_>) -> Verdict {
-    const ENOUGH: usize = 32;
+    const ENOUGH: usize = 512;
     let is_text = |byte: &u8| *byte >= b' ' && *byte != 0x7f || matches!(byte, b'\t' | b'\r' | b'\n');
-    let rest = input.rest();
-    match rest.iter().take(ENOUGH).all(is_text) {
+    let rest = input.upcoming(ENOUGH as u64);
+    let line = memmem::find(rest, b"\r\n").and_then(|end| rest.get(..end));
+    match line.unwrap_or(rest).iter().all(is_text) {
         false => Verdict::No,
-        true if rest.len() >= ENOUGH || input.last => Verdict::Yes,
+        true if line.is_some() || rest.len() >= ENOUGH || input.last => Verdict::Yes,
         true => Verdict::Unsure,
     }
 }

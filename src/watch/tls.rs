@@ -3,6 +3,7 @@
 use crate::event::{Direction, Kind, SinkError, Verdict};
 use crate::mail::input::{Input, Out};
 use crate::mail::{Doubt, MailEvent, MailWarning, port_hint};
+use crate::time::Timestamp;
 use crate::tls::{Started, TlsEvent, TlsHow, TlsWatcher, looks_like_chain, looks_like_client_hello};
 
 use super::one::{Stage, Watch};
@@ -24,10 +25,28 @@ impl Watch {
         }
         *self.stage(direction) = Stage::Tls;
         let other = self.stage(direction.reverse());
-        if *other == Stage::Pass {
-            *other = Stage::TlsDue;
+        match *other {
+            Stage::Pass => *other = Stage::TlsDue,
+            // Nothing came yet behind its gap: had that come now, it would be the same.
+            Stage::MailOrTls => *other = Stage::Resume,
+            _ => {}
         }
         Ok(())
+    }
+
+    /// Bytes are missing in a direction, for whoever follows its TLS.
+    pub(super) fn lose_tls(
+        &mut self,
+        direction: Direction,
+        len: u64,
+        time: Timestamp,
+        out: &mut Out<'_, '_>,
+    ) -> Result<(), SinkError> {
+        let mut told = Vec::new();
+        if let Some(tls) = &mut self.tls {
+            tls.gap(direction, len, time, &mut |event| told.push(event));
+        }
+        told.iter().try_for_each(|event| out.tls(event))
     }
 
     /// TLS from the first byte, or found where nobody understood what came before.
