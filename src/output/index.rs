@@ -108,6 +108,15 @@ impl Gathered {
         }
     }
 
+    /// Where TLS begins in a direction, as far as it is known.
+    pub fn tls_offset(&self, direction: Direction) -> Option<u64> {
+        let tls = self.tls.as_ref()?;
+        match direction {
+            Direction::ToServer => tls.client_offset,
+            Direction::ToClient => tls.server_offset,
+        }
+    }
+
     fn side(&mut self, direction: Direction) -> &mut Ranges {
         direction.of_mut(&mut self.directions).get_or_insert_default()
     }

@@ -207,19 +207,21 @@ impl Files {
             connection,
             folder,
             streams,
+            gathered,
             ..
         } = state;
         let stream = direction.of_mut(streams).get_or_insert_default();
-        if kind == Kind::Tls && self.options.split_tls && !std::mem::replace(&mut stream.tls, true) {
-            stream.split(".tls");
-        }
         let Some(folder) = self.folders.get(*folder) else {
             return Ok(());
         };
         folder.bytes += bytes.len() as u64;
-        let written = self
-            .writer
-            .append(&mut folder.target, (connection, direction), stream, bytes);
+        let (target, who) = (&mut folder.target, (&*connection, direction));
+        let mut written = Ok(());
+        if kind == Kind::Tls && self.options.split_tls && !std::mem::replace(&mut stream.tls, true) {
+            let tls = gathered.tls_offset(direction);
+            written = self.writer.begin_tls(target, who, stream, tls);
+        }
+        let written = written.and(self.writer.append(target, who, stream, bytes));
         if stream.waits() && stream.due.is_none() {
             stream.due = Some(self.next_due);
             let due = Due {

@@ -52,6 +52,11 @@ impl Stream {
         !self.waiting.is_empty()
     }
 
+    /// Where in the stream its end is, but for what is missing there.
+    pub(super) fn end(&self) -> u64 {
+        self.offset.saturating_add(self.waiting.len() as u64)
+    }
+
     /// There is a file now, which gets its name when it is made. Mostly it stays the only one.
     pub(super) fn begin(&mut self) {
         if self.files.is_empty() {

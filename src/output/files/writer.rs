@@ -23,6 +23,9 @@ const WRITTEN_ZEROS: u64 = 4096;
 /// What the name of a file that begins behind a gap ends in.
 pub(super) const GAP: &str = "~gap";
 
+/// What the name of a file that begins with TLS ends in.
+const TLS: &str = ".tls";
+
 /// Spare buffers are kept for so many streams.
 const SPARE: usize = 32;
 
@@ -73,21 +76,9 @@ impl Writer {
     ) -> Result<(), Failure> {
         let mut written = Ok(());
         if let Some(ending) = stream.ending.take() {
-            written = self.end(target, (connection, direction), stream);
             stream.offset = stream.offset.saturating_add(stream.gap);
             stream.gap = 0;
-            stream.position = 0;
-            // An ending is put behind the name that the stream has; one that has none yet gets its own first.
-            let stem = match stream.files.last() {
-                Some(file) => without_gap(&file.name).to_owned(),
-                None => self.namer.name(connection, direction, 0),
-            };
-            stream.files.push(FileEntry {
-                name: stem + ending,
-                offset: stream.offset,
-                bytes: 0,
-                not_written: 0,
-            });
+            written = self.begin(target, (connection, direction), stream, ending);
         } else if stream.gap > WRITTEN_ZEROS || stream.gap > 0 && stream.waiting.is_empty() {
             written = self.write(target, (connection, direction), stream);
             stream.begin();
@@ -117,6 +108,64 @@ impl Writer {
         };
         self.add(stream, |waiting| waiting.push(bytes, lasts));
         written
+    }
+
+    /// What follows is TLS, which begins at `tls` if that is known, and has a file of its own. What is missing before it
+    /// is in one of the two, unless it is so much that it is in none.
+    pub(super) fn begin_tls(
+        &mut self,
+        target: &mut Target,
+        who: (&Connection, Direction),
+        stream: &mut Stream,
+        tls: Option<u64>,
+    ) -> Result<(), Failure> {
+        if stream.ending.is_some() {
+            stream.ending = Some(TLS);
+            return Ok(());
+        }
+        let written = match tls {
+            Some(tls) if tls <= stream.end() => Ok(()),
+            _ => self.fill(target, who, stream),
+        };
+        written.and(self.begin(target, who, stream, TLS))
+    }
+
+    /// The next file of a stream begins where the last one ends.
+    fn begin(
+        &mut self,
+        target: &mut Target,
+        (connection, direction): (&Connection, Direction),
+        stream: &mut Stream,
+        ending: &str,
+    ) -> Result<(), Failure> {
+        let written = self.end(target, (connection, direction), stream);
+        stream.position = 0;
+        // An ending is put behind the name that the stream has; one that has none yet gets its own first.
+        let stem = match stream.files.last() {
+            Some(file) => without_gap(&file.name).to_owned(),
+            None => self.namer.name(connection, direction, 0),
+        };
+        stream.files.push(FileEntry {
+            name: stem + ending,
+            offset: stream.offset,
+            bytes: 0,
+            not_written: 0,
+        });
+        written
+    }
+
+    /// What is missing at a file's end makes it as long as the stream was: its last byte says so.
+    fn fill(
+        &mut self,
+        target: &mut Target,
+        who: (&Connection, Direction),
+        stream: &mut Stream,
+    ) -> Result<(), Failure> {
+        if stream.gap == 0 || stream.files.is_empty() {
+            return Ok(());
+        }
+        stream.gap -= 1;
+        self.append(target, who, stream, &[0])
     }
 
     fn add(&mut self, stream: &mut Stream, add: impl FnOnce(&mut Waiting)) {
@@ -187,12 +236,10 @@ impl Writer {
         who: (&Connection, Direction),
         stream: &mut Stream,
     ) -> Result<(), Failure> {
-        let mut written = Ok(());
-        if stream.gap > 0 && stream.ending.is_none() && !stream.files.is_empty() {
-            // What is missing at the end makes the file as long as the stream was: its last byte says so.
-            stream.gap -= 1;
-            written = self.append(target, who, stream, &[0]);
-        }
+        let written = match stream.ending {
+            Some(_) => Ok(()),
+            None => self.fill(target, who, stream),
+        };
         let written = written.and(self.end(target, who, stream));
         let waiting = std::mem::take(&mut stream.waiting);
         if waiting.has_room() && self.spare.len() < SPARE {
