@@ -83,6 +83,11 @@ impl Decoder {
         }
     }
 
+    /// Fragments so far that were seen before: nothing of them is missing.
+    pub fn copies(&self) -> u64 {
+        self.fragments.copies
+    }
+
     /// What gave no segment so far, by reason. Fragments that still wait are counted as lost.
     pub fn unread(&self) -> UnreadCounts {
         let mut counts = self.counts.clone();

@@ -2,6 +2,9 @@
 //!
 //! The first copy of a byte wins, as in our TCP reassembler. etherparse's `IpDefragBuf` lets the last
 //! one win and its pool is not bounded, so the few lines of range keeping are our own.
+//!
+//! A capture of several interfaces has each fragment more than once. A datagram therefore stays for a while after it is
+//! complete: what comes again of it must not begin another one, into which the next with its identification would run.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -15,6 +18,11 @@ const LARGEST: usize = 65_535;
 
 /// How long fragments wait for the rest of their datagrams, in packet time.
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long after its datagram was complete a fragment that says the same is a copy, in packet time. A router's queue
+/// may lie between two sightings; a fast sender is through its 16 bits of identifications after about as long, but then
+/// says something else.
+const SIGHTINGS: Duration = Duration::from_secs(1);
 
 /// Memory accounted for a datagram beside its bytes.
 const DATAGRAM_COST: usize = 256;
@@ -36,8 +44,17 @@ struct Datagram {
     present: BTreeMap<usize, usize>,
     /// Length, once the last fragment was seen.
     len: Option<usize>,
-    first_time: Timestamp,
+    /// Of the first fragment; then of the one that made it complete.
+    time: Timestamp,
+    /// Copies excluded.
     fragments: u64,
+    place: Place,
+}
+
+/// Where a datagram stands in the order in which memory is freed: what is complete goes first.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    waiting: bool,
     serial: u64,
 }
 
@@ -101,13 +118,22 @@ impl Datagram {
         self.present.insert(start, end);
     }
 
+    /// Whether all of a fragment is there already, the same, and in the same place.
+    fn has(&self, offset: usize, more: bool, fragment: &[u8]) -> bool {
+        let end = offset + fragment.len();
+        let covered = self.present.range(..=offset).next_back();
+        covered.is_some_and(|(_, reach)| *reach >= end)
+            && more == (self.len != Some(end))
+            && self.bytes.get(offset..end) == Some(fragment)
+    }
+
     fn complete(&self) -> bool {
         self.len
             .is_some_and(|len| self.present.get(&0).is_some_and(|end| *end >= len))
     }
 }
 
-/// The table of incomplete datagrams.
+/// The table of datagrams that are incomplete, or were not long ago.
 #[derive(Debug)]
 pub(super) struct Fragments {
     memory: usize,
@@ -115,9 +141,11 @@ pub(super) struct Fragments {
     serial: u64,
     datagrams: HashMap<Key, Datagram, foldhash::quality::RandomState>,
     /// By age.
-    order: BTreeMap<u64, Key>,
+    order: BTreeMap<Place, Key>,
     /// Fragments thrown away with their datagrams.
     pub(super) lost: u64,
+    /// Fragments that said what was there already.
+    pub(super) copies: u64,
     /// Fragments that had other content where there was some.
     pub(super) conflicts: u64,
 }
@@ -131,6 +159,7 @@ impl Fragments {
             datagrams: HashMap::default(),
             order: BTreeMap::new(),
             lost: 0,
+            copies: 0,
             conflicts: 0,
         }
     }
@@ -139,6 +168,8 @@ impl Fragments {
     ///
     /// # Errors
     /// The fragment can't be.
+    // Most packets are none: their way stays short.
+    #[cold]
     pub(super) fn add(
         &mut self,
         key: Key,
@@ -152,14 +183,24 @@ impl Fragments {
             return Err(());
         }
         self.expire(time);
+        if let Some(known) = self.datagrams.get(&key) {
+            let complete = known.complete();
+            if known.has(offset, more, fragment) && (!complete || time.apart(known.time) <= SIGHTINGS) {
+                self.copies += 1;
+                return Ok(None);
+            }
+            if complete {
+                self.remove(&key);
+            }
+        }
         let serial = &mut self.serial;
         let order = &mut self.order;
         let datagram = self.datagrams.entry(key).or_insert_with(|| {
-            *serial += 1;
-            order.insert(*serial, key);
+            let place = next(serial, true);
+            order.insert(place, key);
             Datagram {
-                first_time: time,
-                serial: *serial,
+                time,
+                place,
                 ..Datagram::default()
             }
         });
@@ -174,47 +215,63 @@ impl Fragments {
         }
         self.conflicts += u64::from(!datagram.add(offset, fragment));
         self.used = self.used + datagram.cost() - before;
-        if datagram.complete() {
-            let whole = self.remove(&key).map(|mut datagram| {
-                datagram.bytes.truncate(datagram.len.unwrap_or(LARGEST));
-                datagram.bytes
-            });
-            return Ok(whole);
-        }
-        while self.used > self.memory && self.drop_oldest() {}
-        Ok(None)
+        let whole = datagram.complete().then(|| {
+            order.remove(&datagram.place);
+            datagram.place = next(serial, false);
+            order.insert(datagram.place, key);
+            datagram.time = time;
+            let len = datagram.len.unwrap_or(LARGEST);
+            datagram.bytes.get(..len).unwrap_or(&datagram.bytes).to_vec()
+        });
+        while self.used > self.memory && self.drop_first() {}
+        Ok(whole)
     }
 
     /// Fragments that wait for the rest of their datagrams.
     pub(super) fn waiting(&self) -> u64 {
-        self.datagrams.values().map(|datagram| datagram.fragments).sum()
+        let datagrams = self.datagrams.values();
+        datagrams
+            .filter(|datagram| datagram.place.waiting)
+            .map(|datagram| datagram.fragments)
+            .sum()
     }
 
     fn expire(&mut self, now: Timestamp) {
-        while let Some((_, key)) = self.order.first_key_value()
-            && self
-                .datagrams
-                .get(key)
-                .is_none_or(|oldest| now.since(oldest.first_time) > TIMEOUT)
-            && self.drop_oldest()
-        {}
+        for (waiting, limit) in [(false, SIGHTINGS), (true, TIMEOUT)] {
+            while let Some((place, key)) = self.order.range(Place { waiting, serial: 0 }..).next()
+                && place.waiting == waiting
+                && let Some(oldest) = self.datagrams.get(key)
+                && now.since(oldest.time) > limit
+            {
+                self.forget(*key);
+            }
+        }
     }
 
-    fn drop_oldest(&mut self) -> bool {
-        let Some((_, key)) = self.order.pop_first() else {
-            return false;
-        };
-        if let Some(datagram) = self.remove(&key) {
-            self.lost += datagram.fragments;
-        }
-        true
+    fn drop_first(&mut self) -> bool {
+        let first = self.order.pop_first();
+        first.map(|(_, key)| self.forget(key)).is_some()
+    }
+
+    fn forget(&mut self, key: Key) {
+        let lost = self.remove(&key).filter(|datagram| datagram.place.waiting);
+        self.lost += lost.map_or(0, |datagram| datagram.fragments);
     }
 
     fn remove(&mut self, key: &Key) -> Option<Datagram> {
         let datagram = self.datagrams.remove(key)?;
-        self.order.remove(&datagram.serial);
+        self.order.remove(&datagram.place);
         self.used = self.used.saturating_sub(datagram.cost());
         Some(datagram)
+    }
+}
+
+/// The place behind all others that wait, or that are complete.
+fn next(serial: &mut u64, waiting: bool) -> Place {
+    *serial += 1;
+    Place {
+        waiting,
+        serial: *serial,
     }
 }
 
@@ -243,12 +300,64 @@ mod tests {
         assert_eq!(table.add(key(1), 8, true, b"BBBBBBBB", at(0)), Ok(None));
         let whole = table.add(key(1), 0, true, b"aaaaaaaaxxxxxxxx", at(0));
         assert_eq!(whole, Ok(Some(b"aaaaaaaaBBBBBBBBtail".to_vec())));
-        assert_eq!((table.used, table.waiting(), table.lost), (0, 0, 0));
+        assert_eq!((table.waiting(), table.lost), (0, 0));
         assert_eq!(table.conflicts, 1, "x is not B");
         for _ in 0..2 {
             assert_eq!(table.add(key(2), 0, true, b"aaaaaaaa", at(0)), Ok(None));
         }
-        assert_eq!(table.conflicts, 1, "what is the same is none");
+        assert_eq!(
+            (table.conflicts, table.copies),
+            (1, 1),
+            "what is the same is none"
+        );
+    }
+
+    #[test]
+    fn what_comes_again_of_a_complete_datagram_begins_none() {
+        let mut table = Fragments::new(1 << 20);
+        let pieces: [(usize, bool, &[u8]); 2] = [(0, true, b"headerAA"), (8, false, b"tail")];
+        for round in 0..3 {
+            for (offset, more, piece) in pieces {
+                let whole = table.add(key(1), offset, more, piece, at(0));
+                let completes = round == 0 && offset == 8;
+                assert_eq!(whole, Ok(completes.then(|| b"headerAAtail".to_vec())));
+            }
+        }
+        assert_eq!((table.copies, table.waiting(), table.lost), (4, 0, 0));
+        // The next datagram with the same identification, at once, with the same tail.
+        assert_eq!(table.add(key(1), 0, true, b"headerBB", at(0)), Ok(None));
+        let whole = table.add(key(1), 8, false, b"tail", at(0));
+        assert_eq!(whole, Ok(Some(b"headerBBtail".to_vec())));
+        // What is in another place says something else.
+        assert_eq!(table.add(key(1), 8, true, b"tailtail", at(0)), Ok(None));
+        assert_eq!((table.copies, table.waiting()), (4, 1));
+    }
+
+    #[test]
+    fn after_a_while_the_same_is_a_datagram_of_its_own() {
+        let mut table = Fragments::new(1 << 20);
+        for seconds in [0, 5, 3] {
+            let now = at(seconds);
+            assert_eq!(table.add(key(1), 8, false, b"tail", now), Ok(None));
+            let whole = table.add(key(1), 0, true, b"headerAA", now);
+            assert_eq!(whole, Ok(Some(b"headerAAtail".to_vec())), "at {seconds} s");
+        }
+        assert_eq!((table.copies, table.lost), (0, 0));
+        assert_eq!(table.add(key(2), 0, true, b"headerAA", at(9)), Ok(None));
+        assert_eq!((table.datagrams.len(), table.order.len()), (1, 1), "forgotten");
+    }
+
+    #[test]
+    fn complete_datagrams_make_room_before_any_that_waits() {
+        let mut table = Fragments::new(10_000);
+        assert_eq!(table.add(key(0), 0, true, &[0; 8], at(0)), Ok(None));
+        for id in 1..100 {
+            assert_eq!(table.add(key(id), 0, true, &[1; 1000], at(0)), Ok(None));
+            let whole = table.add(key(id), 1000, false, &[2; 1000], at(0));
+            assert!(whole.is_ok_and(|whole| whole.is_some()));
+            assert!(table.used <= 10_000 && table.datagrams.len() == table.order.len());
+        }
+        assert_eq!((table.waiting(), table.lost), (1, 0));
     }
 
     #[test]

@@ -45,11 +45,13 @@ impl Run<'_> {
     }
 
     pub(super) fn totals(&self, live: Option<LiveStats>) -> Totals {
+        let mut flow = self.flow.stats();
+        flow.duplicate_captures += self.decoder.copies();
         Totals {
             packets: self.packets,
             packet_bytes: self.packet_bytes,
             matched: (!self.config.filter.is_empty() && live.is_none()).then_some(self.matched),
-            flow: self.flow.stats(),
+            flow,
             unread: self.decoder.unread(),
             live,
             not_written: self.copied.lost(),
