@@ -93,6 +93,37 @@ fn big_endian_captures_are_read_as_well() {
 }
 
 #[test]
+fn old_versions_have_the_lengths_of_a_record_the_other_way_round() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let snaplen = 80;
+    // A file of this version whose packets are cut, and whether its lengths are turned round.
+    let file = |[major, minor]: [u16; 2], turned: bool| {
+        let whole = plain();
+        let mut file = whole[..24].to_vec();
+        file[4..6].copy_from_slice(&major.to_le_bytes());
+        file[6..8].copy_from_slice(&minor.to_le_bytes());
+        for record in records(&whole).windows(2) {
+            let (header, packet) = whole[record[0]..record[1]].split_at(16);
+            let kept = &packet[..packet.len().min(snaplen)];
+            let captured = u32::try_from(kept.len()).expect("a small packet");
+            let (captured, wire) = (&captured.to_le_bytes()[..], &header[12..]);
+            let (first, second) = if turned {
+                (wire, captured)
+            } else {
+                (captured, wire)
+            };
+            file.extend([&header[..8], first, second, kept].concat());
+        }
+        console(&write(folder.path(), &format!("{major}.{minor}-{turned}"), &file))
+    };
+    let expected = file([2, 4], false);
+    assert!(expected.contains("cut by the snaplen]"), "{expected}");
+    for (version, turned) in [([2, 2], true), ([2, 3], true), ([2, 3], false), ([543, 0], true)] {
+        assert_eq!(file(version, turned), expected, "{version:?}, turned: {turned}");
+    }
+}
+
+#[test]
 fn a_frame_check_sequence_in_the_link_type_is_passed_over() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut file = plain();

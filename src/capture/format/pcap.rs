@@ -17,6 +17,8 @@ pub(in crate::capture) struct Pcap {
     /// Length of a record header.
     record: usize,
     snaplen: u32,
+    /// Of an old version, in which a record's two lengths stand the other way round, or may.
+    old: bool,
     link_type: LinkType,
     bad_time: bool,
 }
@@ -37,7 +39,8 @@ impl Pcap {
             return Some(Err("cut short within the pcap file header".into()));
         }
         let (major, minor) = (order.u16(start, 4), order.u16(start, 6));
-        if major != 2 {
+        // 543.0 is tcpdump's of DG/UX, otherwise 2.2.
+        if major != 2 && (major, minor) != (543, 0) {
             return Some(Err(format!(
                 "pcap version {major}.{minor}, which nobody has defined"
             )));
@@ -47,6 +50,7 @@ impl Pcap {
             unit,
             record,
             snaplen: order.u32(start, 16),
+            old: major != 2 || minor <= 3,
             // The upper bits say whether there is a frame check sequence, and how long it is.
             link_type: link_type_of(order.u32(start, 20) & 0x03ff_ffff),
             bad_time: false,
@@ -71,7 +75,12 @@ impl Pcap {
             return Ok(Item::Need(self.record));
         };
         let (seconds, fraction) = (self.order.u32(header, 0), self.order.u32(header, 4));
-        let (captured, wire_len) = (self.order.u32(header, 8), self.order.u32(header, 12));
+        let (mut captured, mut wire_len) = (self.order.u32(header, 8), self.order.u32(header, 12));
+        // Version 2.3 turned them round, but not all programs that wrote this number did. The captured length is the
+        // smaller one whoever wrote it.
+        if self.old && captured > wire_len {
+            (captured, wire_len) = (wire_len, captured);
+        }
         if captured > LARGEST_PACKET.max(self.snaplen.min(LARGEST_BLOCK)) {
             return Err(format!(
                 "a packet claims {captured} captured bytes (snaplen {})",
