@@ -31,7 +31,12 @@ pub(super) struct Fingerprint {
     ip_id: u16,
     window: u16,
     flags: u8,
+    /// All of the payload was captured.
+    whole: bool,
 }
+
+// Sixteen for each direction.
+const _: () = assert!(size_of::<Fingerprint>() == 32);
 
 impl Fingerprint {
     pub(super) fn of(segment: &Segment<'_>, hasher: &foldhash::fast::FixedState) -> Self {
@@ -51,6 +56,7 @@ impl Fingerprint {
             ip_id: segment.ip_id,
             window: segment.window,
             flags: segment.flags.0,
+            whole: segment.payload.len() == segment.payload_wire_len as usize,
         }
     }
 
@@ -126,11 +132,12 @@ impl Recent {
         self.ring.iter().any(|other| other.same_packet(fingerprint))
     }
 
-    /// Whether a segment with the same place in the stream had another content; `None` where none is
-    /// remembered.
+    /// Whether a segment with the same place in the stream had another content; `None` where none is remembered
+    /// that was captured as a whole: samples of more and of fewer bytes differ whatever these are.
     pub(super) fn differs(&self, fingerprint: &Fingerprint) -> Option<bool> {
         self.ring
             .iter()
+            .filter(|other| other.whole && fingerprint.whole)
             .find(|other| other.seq == fingerprint.seq && other.len == fingerprint.len && other.len > 0)
             .map(|other| other.content != fingerprint.content)
     }

@@ -3,6 +3,7 @@
 mod begin_and_end;
 #[path = "../common/mod.rs"]
 mod common;
+mod conflicts;
 mod gaps;
 mod order;
 mod together;
