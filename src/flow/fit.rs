@@ -90,7 +90,7 @@ impl Entry {
         behind > 0 || u64::from(behind.unsigned_abs()) > NEAR
     }
 
-    /// Whether this very packet of this side was captured before, along whatever path.
+    /// Whether this very packet of this side was captured before, along whatever path, by all that samples tell.
     pub(super) fn has_seen(&self, side: usize, fingerprint: &Fingerprint) -> bool {
         match &self.phase {
             Phase::Streams(active) => active

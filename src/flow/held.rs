@@ -195,6 +195,18 @@ impl Held {
         result
     }
 
+    /// Whether other bytes than `bytes` are held at `offset`.
+    pub(super) fn contradicts(&self, offset: u64, bytes: &[u8], lasting: &Lasting) -> bool {
+        let end = offset.saturating_add(bytes.len() as u64);
+        let first = self.covering(offset).map_or(offset, |(start, _)| start);
+        self.pieces.range(first..end).any(|(start, piece)| {
+            let from = offset.max(*start);
+            let ours = lasting.kept(&piece.bytes).get((from - start) as usize..);
+            let theirs = bytes.get((from - offset) as usize..);
+            difference(ours, theirs, end - from).is_some()
+        })
+    }
+
     /// The piece that covers `offset`.
     fn covering(&self, offset: u64) -> Option<(u64, &Piece)> {
         let (start, piece) = self.pieces.range(..=offset).next_back()?;
@@ -291,6 +303,25 @@ mod tests {
                 conflict: Some((11, 4))
             }
         );
+    }
+
+    #[test]
+    fn other_bytes_than_those_held_are_seen_in_whatever_piece() {
+        let mut held = Held::default();
+        insert(&mut held, 10, b"BBBB");
+        held.insert(20, b"CC", 2, Came::default(), &Lasting::default());
+        let contradicts = |offset, bytes| held.contradicts(offset, bytes, &Lasting::default());
+        for (offset, same) in [
+            (8, &b"..BB"[..]),
+            (12, b"BB......CC??.."),
+            (0, b"before"),
+            (24, b"behind"),
+        ] {
+            assert!(!contradicts(offset, same), "{offset}");
+        }
+        for (offset, other) in [(8, &b"..BX"[..]), (13, b"X"), (12, b"BB......CX"), (21, b"X")] {
+            assert!(contradicts(offset, other), "{offset}");
+        }
     }
 
     #[test]

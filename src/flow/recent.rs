@@ -31,8 +31,18 @@ pub(super) struct Fingerprint {
     ip_id: u16,
     window: u16,
     flags: u8,
-    /// All of the payload was captured.
-    whole: bool,
+    payload: Payload,
+}
+
+/// What can be said of a remembered payload by its sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Payload {
+    /// All of it was captured.
+    Whole,
+    /// The snaplen cut it.
+    Cut,
+    /// It has other bytes than the stream.
+    Conflicting,
 }
 
 // Sixteen for each direction.
@@ -56,11 +66,15 @@ impl Fingerprint {
             ip_id: segment.ip_id,
             window: segment.window,
             flags: segment.flags.0,
-            whole: segment.payload.len() == segment.payload_wire_len as usize,
+            payload: if segment.payload.len() == segment.payload_wire_len as usize {
+                Payload::Whole
+            } else {
+                Payload::Cut
+            },
         }
     }
 
-    /// Whether this and `other` are sightings of one packet.
+    /// Whether this and `other` are sightings of one packet, by all that samples tell.
     pub(super) fn same_packet(&self, other: &Self) -> bool {
         let same_words = self.seq == other.seq
             && self.ack == other.ack
@@ -127,17 +141,34 @@ impl Recent {
         self.next = (self.next + 1) % KEPT;
     }
 
-    /// Whether the packet was seen before.
+    /// The segment remembered last has other bytes than the stream.
+    pub(super) fn last_conflicts(&mut self) {
+        let last = self.next.checked_sub(1).unwrap_or(KEPT - 1);
+        if let Some(last) = self.ring.get_mut(last) {
+            last.payload = Payload::Conflicting;
+        }
+    }
+
+    /// Whether the packet was seen before, by all that samples tell.
     pub(super) fn has(&self, fingerprint: &Fingerprint) -> bool {
         self.ring.iter().any(|other| other.same_packet(fingerprint))
     }
 
+    /// Whether one that had other bytes than the stream was.
+    pub(super) fn has_conflicting(&self, fingerprint: &Fingerprint) -> bool {
+        let conflicting = |other: &&Fingerprint| other.payload == Payload::Conflicting;
+        self.ring
+            .iter()
+            .filter(conflicting)
+            .any(|other| other.same_packet(fingerprint))
+    }
+
     /// Whether a segment with the same place in the stream had another content; `None` where none is remembered
-    /// that was captured as a whole: samples of more and of fewer bytes differ whatever these are.
+    /// that was captured as a whole (samples of more and of fewer bytes differ whatever these are) and was the stream's.
     pub(super) fn differs(&self, fingerprint: &Fingerprint) -> Option<bool> {
         self.ring
             .iter()
-            .filter(|other| other.whole && fingerprint.whole)
+            .filter(|other| other.payload == Payload::Whole && fingerprint.payload == Payload::Whole)
             .find(|other| other.seq == fingerprint.seq && other.len == fingerprint.len && other.len > 0)
             .map(|other| other.content != fingerprint.content)
     }

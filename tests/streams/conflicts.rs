@@ -1,9 +1,14 @@
 //! Bytes that come again with other content: told wherever it can be seen, and nowhere else.
 
-use crate::common::packets::{Talk, Tcp};
+use crate::common::packets::{ACK, RST, Talk, Tcp};
 use crate::common::replay::{Replay, play};
-use crate::ms;
+use crate::{ms, texts};
 use flowdump::event::{Direction, TcpNote};
+
+/// 104 bytes that differ from others in their middle only, where no sample looks.
+fn saying(word: &str) -> Vec<u8> {
+    [&b"x".repeat(48), word.repeat(10).as_bytes(), &b"y".repeat(16)].concat()
+}
 
 /// Conflicts, retransmissions and duplicate captures of what the client said.
 fn counts(replay: &Replay) -> (u64, u64, u64) {
@@ -51,5 +56,93 @@ fn what_was_captured_of_a_cut_packet_is_compared() {
             .only()
             .notes
             .contains(&(Direction::ToServer, conflict))
+    );
+}
+
+#[test]
+fn other_bytes_under_the_same_identification_are_no_copy() {
+    let mut talk = Talk::default();
+    talk.handshake().client(&saying("GOOD")).server_acks().close();
+    // IPv4 counts packets, IPv6 does not: there a copy is what follows at once, or comes another way.
+    for (ip_id, interface, delay) in [(77, 0, ms(1)), (0, 0, ms(0)), (0, 1, ms(40))] {
+        let mut segments = talk.segments.clone();
+        segments[3].ip_id = ip_id;
+        let copy = Tcp {
+            interface,
+            ..segments[3].later(delay)
+        };
+        let forged = Tcp {
+            payload: saying("EVIL"),
+            ..copy.clone()
+        };
+        segments.insert(4, copy);
+        assert_eq!(counts(&play(&segments)), (0, 0, 1));
+        segments[4] = forged.clone();
+        let replay = play(&segments);
+        assert_eq!(texts(&replay).0.as_bytes(), saying("GOOD"));
+        assert_eq!(counts(&replay), (1, 1, 0));
+        let conflict = TcpNote::Conflict { offset: 48, len: 40 };
+        assert!(replay.only().notes.contains(&(Direction::ToServer, conflict)));
+        // The forged packet has its copy, too.
+        segments.insert(5, forged);
+        assert_eq!(counts(&play(&segments)), (1, 1, 1));
+    }
+}
+
+#[test]
+fn other_bytes_in_another_vlan_are_no_copy_either() {
+    let mut talk = Talk::default();
+    talk.handshake().client(&saying("GOOD")).server_acks().close();
+    let forged = Tcp {
+        vlans: vec![7],
+        payload: saying("EVIL"),
+        ..talk.segments[3].later(ms(1))
+    };
+    talk.segments.insert(4, forged);
+    assert_eq!(counts(&play(&talk.segments)), (1, 1, 0));
+}
+
+#[test]
+fn other_bytes_are_no_copy_while_they_wait() {
+    let mut talk = Talk::default();
+    talk.handshake().client(b"late").client(&saying("GOOD")).close();
+    let forged = Tcp {
+        payload: saying("EVIL"),
+        ..talk.segments[4].clone()
+    };
+    let copy = talk.segments[4].clone();
+    let late = talk.segments.remove(3);
+    talk.segments.splice(4..4, [copy, forged.clone(), forged, late]);
+    let replay = play(&talk.segments);
+    assert_eq!(
+        texts(&replay).0.as_bytes(),
+        [&b"late"[..], &saying("GOOD")].concat()
+    );
+    let totals = &replay.only().closed().totals[0];
+    assert_eq!((totals.conflicts, totals.duplicate_captures), (1, 2));
+}
+
+#[test]
+fn copies_of_what_is_no_stream_are_copies() {
+    let mut talk = Talk::default();
+    talk.handshake().client(b"hello").server_acks();
+    let probe = Tcp {
+        payload: b"\0".to_vec(),
+        seq: talk.seq[0].wrapping_sub(1),
+        ..talk.segments[3].later(ms(50))
+    };
+    let reset = Tcp {
+        flags: RST | ACK,
+        payload: b"bye".to_vec(),
+        seq: talk.seq[0].wrapping_sub(3),
+        ..talk.segments[3].later(ms(60))
+    };
+    for twice in [probe, reset] {
+        talk.segments.extend([twice.clone(), twice]);
+    }
+    let totals = &play(&talk.segments).only().closed().totals[0].clone();
+    assert_eq!(
+        (totals.conflicts, totals.keep_alives, totals.duplicate_captures),
+        (0, 1, 2)
     );
 }

@@ -51,6 +51,7 @@ impl Stream {
         out: &mut Out<'_, '_>,
     ) -> Result<(), SinkError> {
         self.totals.packets += 1;
+        let conflicts = self.totals.conflicts;
         let flags = segment.flags;
         let syn = flags.has(Flags::SYN);
         if syn {
@@ -96,6 +97,9 @@ impl Stream {
         }
         self.sent = Some((segment.ack, segment.window));
         self.recent.push(*fingerprint);
+        if self.totals.conflicts != conflicts {
+            self.recent.last_conflicts();
+        }
         self.progress(options, out)
     }
 

@@ -22,7 +22,7 @@ use super::recent::{Fingerprint, Recent};
 use super::tail::Tail;
 use crate::decode::{Flags, Segment};
 use crate::event::{GapReason, SinkError, TcpNote, Totals};
-use crate::lasting::{Place, PlaceOrCopy};
+use crate::lasting::{Lasting, Place, PlaceOrCopy};
 use crate::time::Timestamp;
 
 /// Internal offset of the byte at `base`.
@@ -214,12 +214,34 @@ impl Stream {
         }
     }
 
-    /// Whether this very packet was captured before.
-    pub(super) fn duplicate(&self, segment: &Segment<'_>, fingerprint: &Fingerprint) -> bool {
-        self.repeats(segment) && self.recent.has(fingerprint)
+    /// Whether this very packet was captured before. One that conflicts with the stream is a copy of one that did.
+    pub(super) fn duplicate(
+        &self,
+        segment: &Segment<'_>,
+        fingerprint: &Fingerprint,
+        lasting: &Lasting,
+    ) -> bool {
+        self.repeats(segment)
+            && self.recent.has(fingerprint)
+            && (!self.contradicts(segment, lasting) || self.recent.has_conflicting(fingerprint))
     }
 
-    /// Whether this very packet was captured before, along whatever path.
+    /// Whether what is remembered of the stream has other bytes in the segment's place. Reads all of them: only
+    /// asked where a sample says that they came before.
+    pub(super) fn contradicts(&self, segment: &Segment<'_>, lasting: &Lasting) -> bool {
+        // A byte alone may be a keep-alive's, and what a reset carries is no stream's.
+        if segment.payload.len() <= 1 || segment.flags.has(Flags::RST) {
+            return false;
+        }
+        let syn = segment.flags.has(Flags::SYN);
+        let offset = self.offset_of(segment.seq.wrapping_add(u32::from(syn)));
+        offset.is_some_and(|offset| {
+            self.tail.conflict(offset, segment.payload, lasting).is_some()
+                || self.held.contradicts(offset, segment.payload, lasting)
+        })
+    }
+
+    /// Whether this very packet was captured before, along whatever path, by all that samples tell.
     pub(super) fn has_seen(&self, fingerprint: &Fingerprint) -> bool {
         self.recent.has(fingerprint)
     }

@@ -53,7 +53,7 @@ impl FlowTable {
             emit,
             opened: &mut self.stats.opened,
         };
-        if own.duplicate(segment, &arrival.fingerprint) {
+        if own.duplicate(segment, &arrival.fingerprint, &self.options.lasting) {
             own.totals.duplicate_captures += 1;
             out.note(TcpNote::DuplicateCapture)?;
             self.touch_in_place(slot);

@@ -198,9 +198,18 @@ impl FlowTable {
         }
         match (best, copy) {
             (Some((_, slot)), _) => Found::Entry(slot),
+            // Seen already, but for its bytes: they conflict with that connection's, and make no other.
+            (None, Some(slot)) if self.contradicts(slot, arrival) => Found::Entry(slot),
             (None, Some(slot)) => Found::Copy(slot),
             (None, None) => Found::Nothing,
         }
+    }
+
+    /// Whether a segment has other bytes than a connection's stream in its place.
+    fn contradicts(&self, slot: u32, arrival: &Arrival<'_>) -> bool {
+        let active = self.slab.get(slot).and_then(Entry::active);
+        let stream = active.and_then(|active| active.stream(arrival.side));
+        stream.is_some_and(|stream| stream.contradicts(arrival.segment, &self.options.lasting))
     }
 }
 
