@@ -1,7 +1,8 @@
 //! The last bytes given out of a stream, kept so that a retransmission can be compared with them.
 //!
 //! Bounded and small, because every connection has two: [`PIECES`] pieces, and no more than [`KEPT`] bytes where they
-//! have to be copied. What comes again later is compared by sample only (`recent.rs`), or not at all.
+//! have to be copied. What comes again later is compared by sample only (`recent.rs`), or not at all. The manual names
+//! these bounds.
 
 use std::collections::VecDeque;
 

@@ -146,3 +146,40 @@ fn copies_of_what_is_no_stream_are_copies() {
         (0, 1, 2)
     );
 }
+
+/// Says `count` pieces of `size` bytes, then `other` again at `offset`; the conflicts that are seen.
+fn conflicts_back((count, size): (usize, usize), offset: u32, other: &[u8]) -> u64 {
+    let mut talk = Talk::default();
+    talk.handshake();
+    for _ in 0..count {
+        talk.client(&vec![b'a'; size]);
+    }
+    talk.server_acks();
+    let again = Tcp {
+        seq: talk.segments[3].seq + offset,
+        ip_id: 999,
+        payload: other.to_vec(),
+        ..talk.segments[3].later(ms(500))
+    };
+    talk.segments.push(again);
+    let replay = play(&talk.segments);
+    let (conflicts, retransmissions, _) = counts(&replay);
+    assert_eq!(retransmissions, 1);
+    conflicts
+}
+
+#[test]
+fn how_far_back_the_manual_says_they_are_seen() {
+    // Bytes that do not last, as of a pipe: the last 4096 …
+    assert_eq!(conflicts_back((10, 1000), 10_000 - 4096, &[b'b'; 900]), 1);
+    assert_eq!(conflicts_back((10, 1000), 500, &[b'b'; 900]), 0);
+    // … in the last 64 pieces.
+    assert_eq!(conflicts_back((100, 40), 36 * 40, &[b'b'; 30]), 1);
+    assert_eq!(conflicts_back((100, 40), 35 * 40, &[b'b'; 30]), 0);
+    // Further back a whole packet among the last 16, by its first and last bytes.
+    let sampled = [&b"b"[..], &[b'a'; 999]].concat();
+    let between = [&[b'a'; 500][..], b"b", &[b'a'; 499]].concat();
+    assert_eq!(conflicts_back((10, 1000), 0, &sampled), 1);
+    assert_eq!(conflicts_back((10, 1000), 0, &between), 0);
+    assert_eq!(conflicts_back((20, 1000), 0, &sampled), 0);
+}
