@@ -77,8 +77,8 @@ impl Pcap {
         let (seconds, fraction) = (self.order.u32(header, 0), self.order.u32(header, 4));
         let (mut captured, mut wire_len) = (self.order.u32(header, 8), self.order.u32(header, 12));
         // Version 2.3 turned them round, but not all programs that wrote this number did. The captured length is the
-        // smaller one whoever wrote it.
-        if self.old && captured > wire_len {
+        // smaller one whoever wrote it. No packet is as long as what is no record says.
+        if self.old && captured > wire_len && captured <= LARGEST_PACKET {
             (captured, wire_len) = (wire_len, captured);
         }
         if captured > LARGEST_PACKET.max(self.snaplen.min(LARGEST_BLOCK)) {
