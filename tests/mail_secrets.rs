@@ -101,3 +101,58 @@ fn a_proxys_password_is_one() {
     );
     hides(&[connect, mail].concat(), "YTpi");
 }
+
+#[test]
+fn what_answers_a_challenge_is_one_where_the_command_before_it_was_not_seen() {
+    let dialogues = [
+        (
+            25,
+            "S: 334 VXNlcm5hbWU6\nC: YWxpY2U=\nS: 334 UGFzc3dvcmQ6\nC: c2VjcmV0\nS: 235 ok\nC: RSET",
+        ),
+        (
+            25,
+            "S: 334 UGFzc3dvcmQ6\nC: c2VjcmV0\nS: 535 no\nC: QUIT\nS: 221 bye",
+        ),
+        (25, "S: 334 \nC: c2VjcmV0\nS: 235 ok\nC: MAIL FROM:<a@b>"),
+        (
+            2526,
+            "S: 334 UGFzc3dvcmQ6\nC: c2VjcmV0\nS: 235 2.7.0 ok\nC: MAIL FROM:<a@b>\nS: 250 ok",
+        ),
+        (
+            25,
+            "S: 250-mx\nS: 250 AUTH LOGIN\nS: 334 UGFzc3dvcmQ6\nC: c2VjcmV0\nS: 235 ok\nC: NOOP",
+        ),
+        (110, "S: +OK\nS: + \nC: c2VjcmV0\nS: +OK in\nC: STAT"),
+        (
+            143,
+            "S: * CAPABILITY IMAP4rev1\nS: + \nC: c2VjcmV0\nS: a1 OK in\nC: a2 NOOP\nS: a2 OK",
+        ),
+    ];
+    for (port, text) in dialogues {
+        for size in [usize::MAX, 1, 2, 3, 5, 11] {
+            let seen = play(&connection(port, false), &script(text), || size);
+            let secret = seen.of(ToServer, Kind::Secret);
+            assert!(
+                secret.ends_with("c2VjcmV0\r\n"),
+                "{size}: {text}: {:?}",
+                seen.runs[0]
+            );
+            let clear: Vec<_> = seen.runs[0]
+                .iter()
+                .filter(|(kind, _)| *kind != Kind::Secret)
+                .collect();
+            let [(Kind::Command, command)] = clear[..] else {
+                panic!("{size}: {text}: {clear:?}");
+            };
+            let said = text.lines().rfind(|line| line.starts_with("C: "));
+            assert_eq!(
+                said.map(|said| said[3..].as_bytes()),
+                command.strip_suffix(b"\r\n")
+            );
+        }
+    }
+    // Whoever waits for new mail sends no secret.
+    let text = "S: * OK [CAPABILITY IMAP4rev1]\nS: + idling\nS: * 2 EXISTS\nC: DONE\nS: a1 OK\nC: a2 NOOP";
+    let seen = play(&connection(143, false), &script(text), || usize::MAX);
+    assert_eq!(seen.of(ToServer, Kind::Secret), "");
+}

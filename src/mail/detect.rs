@@ -127,6 +127,8 @@ pub(crate) fn server_line(line: &[u8], greeting: bool) -> Evidence {
         [b'2'..=b'5', b'0'..=b'9', b'0'..=b'9', ..] if contains(b"SMTP") => Evidence::Strong(Protocol::Smtp),
         // A host's name may hold these letters, or be this word: the client's command decides.
         [b'2'..=b'5', b'0'..=b'9', b'0'..=b'9', ..] if names_ftp(line) => Evidence::Any,
+        // `Username:` and `Password:`.
+        b"334 VXNlcm5hbWU6" | b"334 UGFzc3dvcmQ6" => Evidence::Strong(Protocol::Smtp),
         // NNTP greets by 200 and 201, and so do others; SMTP by 220, or by what says why not.
         [b'2', b'0', ..] if greeting => Evidence::Not,
         [b'2'..=b'5', b'0'..=b'9', b'0'..=b'9', ..] => Evidence::Weak(Protocol::Smtp),

@@ -184,8 +184,12 @@ impl Imap {
 
     fn go_on(&mut self, line: &Line, text: &[u8], out: &mut Out<'_, '_>) -> Result<(), SinkError> {
         let asked = self.queue.back().map(|asked| (asked.verb.as_str(), asked.time));
+        // Of a command that was not seen: to log in, most likely, unless it is to wait (IDLE, RFC 2177).
+        let idle = text.windows(3).any(|three| three.eq_ignore_ascii_case(b"idl"));
+        let not_seen = asked.is_none() && !idle && (self.mode == Mode::Lost || self.core.doubt.is_some());
         self.core.single_reply(line, b"+", text, asked, out)?;
         match self.mode {
+            Mode::Commands | Mode::Lost if not_seen => self.understand_kept(Mode::Secret, out),
             Mode::Undecided(Why::Auth) => self.understand_kept(Mode::Secret, out),
             Mode::Undecided(Why::Literal(left, kind)) => {
                 self.mode = Mode::Literal(left, kind);
@@ -232,6 +236,12 @@ impl Imap {
             Some("COMPRESS") if accepted => {
                 self.compressed = true;
                 out.mail(&MailEvent::Compressed { time: reply.time })
+            }
+            // Of the command that was not seen.
+            None if self.queue.is_empty()
+                && matches!(self.mode, Mode::Undecided(Why::Auth) | Mode::Secret) =>
+            {
+                self.understand_kept(Mode::Lost, out)
             }
             // A literal that the server did not want: its command is over without it.
             None if !accepted && matches!(self.mode, Mode::Undecided(Why::Literal(..))) => {

@@ -109,8 +109,11 @@ impl Pop3 {
             let asked = self.queue.front().map(|asked| (asked.verb.as_str(), asked.time));
             self.core.tell_reply(&mut reply, asked, out)?;
         }
+        // Nothing else is answered by `+`: the AUTH before it is what was not seen.
+        let not_seen = self.queue.is_empty() && (self.mode == Mode::Lost || self.core.doubt.is_some());
         match self.mode {
             Mode::Undecided(false) => self.understand_kept(Mode::Secret, out),
+            Mode::Commands | Mode::Lost if not_seen => self.understand_kept(Mode::Secret, out),
             _ => Ok(()),
         }
     }

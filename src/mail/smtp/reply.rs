@@ -166,7 +166,9 @@ impl Smtp {
     /// A reply to no command that was seen: 421 and 451 at any time, and any behind a gap.
     fn unasked(&mut self, reply: &mut Reply, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
         self.core.tell_reply(reply, None, out)?;
+        let mid_stream = self.core.doubt.is_some();
         match (reply.code.as_str(), self.mode) {
+            ("334", Mode::Commands) if mid_stream => self.understand_kept(Mode::Secret, out),
             ("354", Mode::Lost | Mode::Commands | Mode::Undecided(Why::Data)) => self.begin_body(out),
             ("334", Mode::Lost | Mode::Undecided(Why::Auth)) => {
                 self.core.restart(Direction::ToServer);
