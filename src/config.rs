@@ -241,9 +241,15 @@ const MOST_THREADS: usize = 9;
 /// not be there yet.
 fn is_over(output: &Path, file: &Path) -> bool {
     let there = |path: &Path| path.metadata().ok();
-    if [output, file].contains(&Path::new("-")) || there(output).is_some_and(|output| !output.is_file()) {
+    if output == Path::new("-") || there(output).is_some_and(|output| !output.is_file()) {
         return false;
     }
+    // Which the shell may have opened: `-r - -w FILE <FILE`.
+    let file = if file == Path::new("-") {
+        Path::new("/dev/stdin")
+    } else {
+        file
+    };
     let inode = |metadata: Metadata| (metadata.dev(), metadata.ino());
     if let (Some(output), Some(file)) = (there(output), there(file))
         && inode(output) == inode(file)

@@ -240,7 +240,9 @@ fn waiting_for_an_interface_can_be_stopped() {
         stop,
     )
     .unwrap();
+    assert!(!source.is_there());
     assert!(matches!(source.next(), Ok(Next::End)));
+    assert_eq!(source.take_warnings(), [""; 0]);
 }
 
 #[test]

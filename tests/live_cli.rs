@@ -7,14 +7,15 @@ mod namespace;
 #[path = "lab/program.rs"]
 mod program;
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use namespace::{cable, enter, ip};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use program::Program;
 
 /// A client and a server of one line at a time, on loopback.
@@ -484,4 +485,29 @@ fn interfaces_are_listed_without_rights() {
         out.contains("up") && out.contains("Ethernet") && out.contains("10.9.0.1 fd09::1"),
         "{out}"
     );
+}
+
+#[test]
+fn who_stops_waiting_for_an_interface_is_not_told_of_a_capture() {
+    let Some(()) = enter("who_stops_waiting_for_an_interface_is_not_told_of_a_capture") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let flows = folder.path().join("flows");
+    let mut flowdump = Command::new(env!("CARGO_BIN_EXE_flowdump"))
+        .args(["-i", "in", "--wait", "-o"])
+        .arg(&flows)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut told = BufReader::new(flowdump.stderr.take().unwrap());
+    let mut line = String::new();
+    told.read_line(&mut line).unwrap();
+    assert_eq!(line, "flowdump: waiting for in\n");
+    kill(Pid::from_raw(flowdump.id() as i32), Signal::SIGINT).unwrap();
+    let mut rest = String::new();
+    told.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "flowdump: stopped before in came\n");
+    assert!(flowdump.wait().unwrap().success());
+    assert!(!flows.exists());
 }

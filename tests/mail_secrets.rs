@@ -146,7 +146,7 @@ fn what_answers_a_challenge_is_one_where_the_command_before_it_was_not_seen() {
             };
             let said = text.lines().rfind(|line| line.starts_with("C: "));
             assert_eq!(
-                said.map(|said| said[3..].as_bytes()),
+                said.map(|said| &said.as_bytes()[3..]),
                 command.strip_suffix(b"\r\n")
             );
         }

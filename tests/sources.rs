@@ -401,3 +401,27 @@ fn silence_is_shown_while_it_lasts_of_a_pipe_that_gives_what_is_being_captured()
     let shown = shown.map(|ran| ran.join().expect("it was run"));
     assert_eq!(shown, [true, false, false]);
 }
+
+#[test]
+fn what_the_shell_opened_for_reading_is_not_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let capture = write(
+        folder.path(),
+        "mail.pcap",
+        &pcap(
+            &[],
+            PcapStyle {
+                big_endian: false,
+                nanoseconds: false,
+            },
+        ),
+    );
+    let there = fs::read(&capture).unwrap();
+    let ran = run(flowdump()
+        .args(["-c", "-r", "-", "-w"])
+        .arg(&capture)
+        .stdin(fs::File::open(&capture).unwrap()));
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+    assert!(ran.stderr.contains("would write over the capture that is read"));
+    assert_eq!(fs::read(&capture).unwrap(), there);
+}

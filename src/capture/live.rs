@@ -83,10 +83,7 @@ impl LiveSource {
     /// # Errors
     /// [`CaptureError::Filter`]; [`CaptureError::Live`] naming the interface, with what to do about it.
     pub fn open(options: &LiveOptions, filter: &str, stop: Arc<AtomicBool>) -> Result<Self, CaptureError> {
-        let mut warnings = Vec::new();
-        if Self::must_wait(options) {
-            warnings.push(format!("{}: capturing since it came", options.interface));
-        }
+        let waits = Self::must_wait(options);
         let device = loop {
             if !Self::must_wait(options) {
                 break Some(Device::open(options, filter)?);
@@ -96,6 +93,10 @@ impl LiveSource {
             }
             std::thread::sleep(ABSENCE);
         };
+        let mut warnings = Vec::new();
+        if waits && device.is_some() {
+            warnings.push(format!("{}: capturing since it came", options.interface));
+        }
         let (filler, drainer) = ring(RING);
         let shared = Arc::<Shared>::default();
         let link_type = device.as_ref().map_or(LinkType::ETHERNET, Device::link_type);
@@ -133,6 +134,11 @@ impl LiveSource {
             )
         };
         options.wait && absent()
+    }
+
+    /// Whether the interface is there: not, where the wait for it was stopped.
+    pub fn is_there(&self) -> bool {
+        self.capturer.is_some()
     }
 
     /// What packets begin with. With `wait` an interface that comes back may begin them otherwise: each packet
