@@ -50,6 +50,35 @@ fn message_under_way() -> Talk {
 }
 
 #[test]
+fn a_message_whose_end_the_client_did_not_send_wants_no_answer() {
+    let endings: [(fn(&mut Talk), &str); 3] = [
+        (|talk| _ = talk.close(), "fin by client"),
+        (|talk| _ = talk.send(0, RST | ACK, b""), "reset by client"),
+        (|_| {}, "end of capture"),
+    ];
+    for (end, how) in endings {
+        let mut talk = message_under_way();
+        talk.last().payload.truncate(b"Subject: x\r\n\r\nhello\r\n".len());
+        talk.seq[0] -= 3;
+        talk.server_acks().pause(2.0);
+        end(&mut talk);
+        let lines = shown(&talk);
+        assert_eq!(
+            lines.last().unwrap(),
+            "[the end of the message was not seen]",
+            "{how}"
+        );
+        let (row, totals) = summary(&talk);
+        assert!(row.contains("message not finished"), "{row}");
+        assert!(row.ends_with(how), "{row}");
+        assert!(
+            totals.contains("mails: 0 accepted, 0 refused, 1 not finished"),
+            "{totals}"
+        );
+    }
+}
+
+#[test]
 fn nothing_was_said_and_somebody_hung_up() {
     let mut silent_server = Talk::default();
     silent_server.handshake().pause(6.0).close();

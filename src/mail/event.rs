@@ -107,12 +107,19 @@ pub struct Transaction {
     pub reply: Option<Reply>,
     /// Whether the server took the message; `None` where that was not seen.
     pub accepted: Option<bool>,
+    /// The message was begun, and nothing of it is missing but its end: the client did not come to it.
+    pub unfinished: bool,
 }
 
 impl Transaction {
-    /// Whether the message was sent, in part at least, and no answer to it was seen.
+    /// Whether the message was sent, or as much of it as is known, and no answer to it was seen.
     pub fn is_unanswered(&self) -> bool {
-        self.size > 0 && self.accepted.is_none()
+        self.size > 0 && self.accepted.is_none() && !self.unfinished
+    }
+
+    /// Whether its end was not sent, so that nobody had to answer, and nobody did.
+    pub fn is_unfinished(&self) -> bool {
+        self.unfinished && self.accepted.is_none()
     }
 }
 

@@ -34,8 +34,10 @@ pub struct Session {
     pub mails: u64,
     pub accepted: u64,
     pub refused: u64,
-    /// Sent, in part at least, and no answer was seen.
+    /// Sent, and no answer was seen.
     pub unanswered: u64,
+    /// Begun, and their end was not sent.
+    pub cut_off: u64,
     /// Bytes of all mails.
     pub size: u64,
     /// The reply that decided the last mail, one that was refused if there was one; without a mail, the last refusal,
@@ -132,7 +134,7 @@ impl Session {
             (Weight::Tls, _) => Verdict::Failed,
             (_, Some(b'5' | b'-' | b'N' | b'B')) if self.accepted == 0 => Verdict::Failed,
             (_, Some(b'4' | b'5')) => Verdict::Trouble,
-            _ if self.unanswered + self.recipients_refused > 0 => Verdict::Trouble,
+            _ if self.unanswered + self.cut_off + self.recipients_refused > 0 => Verdict::Trouble,
             _ => Verdict::Fine,
         }
     }
@@ -168,7 +170,10 @@ impl Session {
                     |code: &Option<String>| code.as_ref().is_some_and(|code| code.starts_with(['4', '5']));
                 let recipients = mail.recipients.iter().filter(|(_, code)| refused(code));
                 self.recipients_refused += recipients.count() as u64;
-                if mail.is_unanswered() {
+                if mail.is_unfinished() {
+                    self.cut_off += 1;
+                    self.decide(Weight::Mail, "message not finished".to_owned());
+                } else if mail.is_unanswered() {
                     self.unanswered += 1;
                     self.decide(Weight::Mail, "no answer seen".to_owned());
                 } else if let Some(reply) = &mail.reply {
@@ -225,6 +230,7 @@ pub struct MailTotals {
     accepted: u64,
     refused: u64,
     unanswered: u64,
+    cut_off: u64,
 }
 
 impl MailTotals {
@@ -246,6 +252,7 @@ impl MailTotals {
         self.accepted += session.accepted;
         self.refused += session.refused;
         self.unanswered += session.unanswered;
+        self.cut_off += session.cut_off;
     }
 }
 
@@ -258,6 +265,7 @@ impl std::ops::AddAssign for MailTotals {
         self.accepted += other.accepted;
         self.refused += other.refused;
         self.unanswered += other.unanswered;
+        self.cut_off += other.cut_off;
     }
 }
 
@@ -285,6 +293,9 @@ impl fmt::Display for MailTotals {
             )?;
             if self.unanswered > 0 {
                 write!(f, ", {} without an answer", HumanCount(self.unanswered))?;
+            }
+            if self.cut_off > 0 {
+                write!(f, ", {} not finished", HumanCount(self.cut_off))?;
             }
         }
         if self.silent > 0 {

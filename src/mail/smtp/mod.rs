@@ -180,7 +180,7 @@ impl Smtp {
         }
         self.core.tell_auth(None, out)?;
         if let (Mode::Body | Mode::Chunk { .. }, Some(body)) = (self.mode, self.body.take()) {
-            self.mails.sent(*body);
+            self.mails.cut_off(*body);
         }
         self.mails.close(out)
     }

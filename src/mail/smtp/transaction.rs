@@ -79,6 +79,7 @@ impl Mails {
                 headers: Vec::new(),
                 reply: None,
                 accepted: None,
+                unfinished: false,
             },
             recipients: Recipients::default(),
             kept,
@@ -148,12 +149,24 @@ impl Mails {
         }
     }
 
-    /// The message of the mail at hand is complete, or there will be no more of it.
+    /// The message of the mail at hand is complete.
     pub(super) fn sent(&mut self, body: Body) {
+        self.message(body, false);
+    }
+
+    /// There will be no more of it.
+    pub(super) fn cut_off(&mut self, body: Body) {
+        // Its end may be among what is missing.
+        let unfinished = !body.gapped;
+        self.message(body, unfinished);
+    }
+
+    fn message(&mut self, body: Body, unfinished: bool) {
         let mut room = MAX_KEPT.saturating_sub(self.kept());
         if let Some(mail) = self.list.back_mut().filter(|mail| !mail.sent) {
             mail.sent = true;
             mail.told.size = body.size();
+            mail.told.unfinished = unfinished;
             mail.told.headers = body.header.fields();
             mail.told.headers.retain(|(_, value)| {
                 let cost = FIELD + value.len();

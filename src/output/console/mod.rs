@@ -186,6 +186,7 @@ impl<W: WriteSheets> Sink for Console<W> {
                 how,
             } => {
                 page.finish_run(&mut state);
+                state.last = state.last.max(*at);
                 if *direction == Direction::ToClient || *how != EndHow::Fin {
                     state.silence = None;
                 }

@@ -47,7 +47,7 @@ pub(super) struct State {
     pub(super) run_queued: bool,
     /// Time and bytes of handshake records since the last message.
     pub(super) handshake: [Option<(Timestamp, u64)>; 2],
-    /// Time of the last bytes of either direction.
+    /// Time of the last bytes of either direction, or of its end.
     pub(super) last: Timestamp,
     /// Live: since when somebody is waited for.
     pub(super) silence: Option<Silence>,

@@ -59,6 +59,12 @@ pub fn mail(connection: &Connection, event: &MailEvent) -> Option<Words> {
                 text: format!("the greeting came {:.1} s after the SYN", delay.as_secs_f64()),
             })
         }
+        MailEvent::Transaction(mail) if mail.is_unfinished() => Some(Words {
+            weight: Weight::Remark,
+            direction: Direction::ToServer,
+            time: None,
+            text: "the end of the message was not seen".to_owned(),
+        }),
         MailEvent::Transaction(mail) if mail.is_unanswered() => Some(Words {
             weight: Weight::Remark,
             direction: Direction::ToClient,
