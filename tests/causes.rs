@@ -79,6 +79,29 @@ fn a_message_whose_end_the_client_did_not_send_wants_no_answer() {
 }
 
 #[test]
+fn a_command_out_of_sequence_makes_no_mail() {
+    let mut talk = Talk::default();
+    talk.handshake()
+        .server(b"220 mx ESMTP\r\n")
+        .client(b"EHLO c\r\n")
+        .server(b"250 mx\r\n")
+        .client(b"RCPT TO:<b@mx.test>\r\n")
+        .server(b"503 5.5.1 need MAIL first\r\n")
+        .client(b"MAIL FROM:<a@c.test>\r\n")
+        .server(b"250 ok\r\n")
+        .client(b"RCPT TO:<b@mx.test>\r\n")
+        .server(b"250 ok\r\n")
+        .client(b"DATA\r\n")
+        .server(b"354 go\r\n")
+        .client(b"x\r\n.\r\n")
+        .server(b"250 queued\r\n")
+        .close();
+    let (row, totals) = summary(&talk);
+    assert!(row.contains("a@c.test") && row.contains("250 queued"), "{row}");
+    assert!(totals.contains("mails: 1 accepted, 0 refused\n"), "{totals}");
+}
+
+#[test]
 fn nothing_was_said_and_somebody_hung_up() {
     let mut silent_server = Talk::default();
     silent_server.handshake().pause(6.0).close();

@@ -524,3 +524,18 @@ fn names_do_not_grow_with_every_gap() {
             .all(|(name, _)| name.len() < 80 && name.matches("~gap").count() <= 1)
     );
 }
+
+#[test]
+fn the_summary_has_its_names_above_its_columns_whatever_the_time_is() {
+    for time in ["utc", "local"] {
+        let ran = run(flowdump()
+            .args(["-q", "--summary", "--wide", "--time", time, "-r"])
+            .arg(capture("demo.pcap"))
+            .env("TZ", "Europe/Berlin"))
+        .ok()
+        .text();
+        let [names, row] = [0, 1].map(|at| ran.lines().nth(at).unwrap_or_default());
+        assert!(names.find("CLIENT").is_some(), "{names}");
+        assert_eq!(names.find("CLIENT"), row.find("10.77."), "{ran}");
+    }
+}

@@ -90,7 +90,7 @@ pub struct Summary<W> {
 impl<W: Write> Summary<W> {
     /// A table on `writer`, which should not buffer; without one sessions are only counted.
     pub fn new(writer: Option<W>, options: SummaryOptions) -> Self {
-        let widths = options.width.map_or_else(full_widths, widths);
+        let widths = options.width.map_or_else(|| full_widths(options.time), widths);
         let (sessions, day, out) = Default::default();
         Self {
             writer,
@@ -268,10 +268,15 @@ fn tls(session: &Session) -> String {
 }
 
 /// Widths that most full values are within, which have the date and the client's port.
-fn full_widths() -> [usize; COLUMNS.len()] {
+fn full_widths(style: TimeStyle) -> [usize; COLUMNS.len()] {
     let mut widths = COLUMNS.map(|column| column.most);
     let [time, client, server, ..] = &mut widths;
-    (*time, *client) = (ISO_LEN, *server);
+    let offset = if style == TimeStyle::Local {
+        "+00:00".len() - "Z".len()
+    } else {
+        0
+    };
+    (*time, *client) = (ISO_LEN + offset, *server);
     widths
 }
 

@@ -243,6 +243,11 @@ impl Mails {
             mail.told.reply = mail.refused;
             mail.told.accepted = Some(false);
         }
+        // 503, bad sequence of commands: there was no mail to which a recipient or a message could belong.
+        let none = mail.told.mail_from.is_none() && mail.told.size == 0;
+        if none && mail.told.reply.as_ref().is_some_and(|reply| reply.code == "503") {
+            return Ok(());
+        }
         mail.told.recipients = mail.recipients.list();
         out.mail(&MailEvent::Transaction(mail.told))
     }
