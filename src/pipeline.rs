@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use indicatif::ProgressBar;
+use indicatif::{HumanCount, ProgressBar};
 
 use crate::capture::{
     CaptureError, FileSource, Filter, LinkType, LiveSource, LiveStats, Next, Packet, Source, WriteError,
@@ -56,6 +56,9 @@ pub enum RunError {
     /// `-w` can't write.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// One of these two, once packets were read: how many of them.
+    #[error("{0}; it ended the run at packet {packets} or shortly before it", packets = HumanCount(*.1))]
+    Ended(Box<RunError>, u64),
     /// Privileges could not be given up.
     #[error(transparent)]
     Privileges(#[from] PrivilegeError),
@@ -217,7 +220,10 @@ impl<'c> Run<'c> {
                 if let Some(more) = more.filter(|more| *more != error.to_string()) {
                     tell(&more);
                 }
-                Err(error)
+                Err(match error {
+                    RunError::Sink(_) | RunError::Write(_) => RunError::Ended(error.into(), self.packets),
+                    _ => error,
+                })
             }
             Ok(()) => Ok(!self.failed()),
         };

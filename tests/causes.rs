@@ -32,14 +32,20 @@ fn summary(talk: &Talk) -> (String, String) {
     (ran.text().lines().last().unwrap().to_owned(), ran.stderr)
 }
 
-/// A session up to the message, of which the first part is sent.
-fn message_under_way() -> Talk {
+/// A session up to where mail may come.
+fn greeted() -> Talk {
     let mut talk = Talk::default();
     talk.handshake()
         .server(b"220 mx ESMTP\r\n")
         .client(b"EHLO c\r\n")
-        .server(b"250 mx\r\n")
-        .client(b"MAIL FROM:<a@c.test>\r\n")
+        .server(b"250 mx\r\n");
+    talk
+}
+
+/// A session up to the message, of which the first part is sent.
+fn message_under_way() -> Talk {
+    let mut talk = greeted();
+    talk.client(b"MAIL FROM:<a@c.test>\r\n")
         .server(b"250 ok\r\n")
         .client(b"RCPT TO:<b@mx.test>\r\n")
         .server(b"250 ok\r\n")
@@ -79,12 +85,8 @@ fn a_message_whose_end_the_client_did_not_send_wants_no_answer() {
 
 #[test]
 fn a_command_out_of_sequence_makes_no_mail() {
-    let mut talk = Talk::default();
-    talk.handshake()
-        .server(b"220 mx ESMTP\r\n")
-        .client(b"EHLO c\r\n")
-        .server(b"250 mx\r\n")
-        .client(b"RCPT TO:<b@mx.test>\r\n")
+    let mut talk = greeted();
+    talk.client(b"RCPT TO:<b@mx.test>\r\n")
         .server(b"503 5.5.1 need MAIL first\r\n")
         .client(b"MAIL FROM:<a@c.test>\r\n")
         .server(b"250 ok\r\n")

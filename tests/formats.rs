@@ -498,6 +498,7 @@ fn a_full_disk_is_an_error_and_is_said_once() {
     // `output()` takes standard output over unless it was set: here it is the full device.
     assert_eq!(ran.code, Some(1), "{}", ran.stderr);
     assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
+    assert!(ran.stderr.contains("ended the run at packet "), "{}", ran.stderr);
 }
 
 #[test]

@@ -371,6 +371,42 @@ fn files_that_are_gone_when_their_turn_comes_are_read_however_many_they_are() {
 }
 
 #[test]
+fn files_that_overlap_in_time_are_named_once() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let from = |name: &str, seconds: f64| {
+        let mut talk = Talk::default();
+        talk.pause(seconds).handshake().pause(2.0).close();
+        write(folder.path(), name, &pcap_of(&talk.segments))
+    };
+    let overlaps = |paths: &[&PathBuf]| {
+        let ran = run(flowdump().args(["-C", "-l"]).args(paths)).ok();
+        let lines = ran.stderr.lines().map(str::to_owned);
+        lines
+            .filter(|line| line.contains(" begins before "))
+            .collect::<Vec<_>>()
+    };
+    let (long, later) = (from("long", 0.0), from("later", 1.0));
+    let (last, behind) = (from("last", 1.5), from("behind", 3.5));
+    let told = overlaps(&[&last, &later, &long]);
+    let [told] = told.as_slice() else {
+        panic!("{told:?}")
+    };
+    let (long_name, later_name) = (long.display(), later.display());
+    assert!(
+        told.contains(&format!("{later_name} begins before {long_name} ends")),
+        "{told}"
+    );
+    assert!(overlaps(&[&behind, &long]).is_empty());
+}
+
+#[test]
+fn names_of_files_do_not_move_the_cursor() {
+    let ran = run(flowdump().args(["-r", "no\u{1b}[2Jsuch"]));
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("no\\u{1b}[2Jsuch: "), "{:?}", ran.stderr);
+}
+
+#[test]
 fn silence_is_shown_while_it_lasts_of_a_pipe_that_gives_what_is_being_captured() {
     let question = |age: Duration| {
         let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);

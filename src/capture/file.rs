@@ -29,7 +29,7 @@ struct Open {
     path: PathBuf,
     bytes: Bytes,
     format: Format,
-    /// The packet at the window's start.
+    /// The packet at the window's start, or the one that ended there.
     record: Option<Record>,
     /// It was looked at ahead of its turn.
     peeked: bool,
@@ -39,6 +39,10 @@ struct Open {
 /// Packets through a pipe whose times are so near to ours are being captured: clocks of machines differ, and networks
 /// take their time.
 const CLOCKS_APART: Duration = Duration::from_secs(60);
+
+/// Files that begin so much before another one's end overlap. Less than that is what rotation comes to where packets of
+/// several queues are not quite in order.
+const OVERLAP: Duration = Duration::from_millis(100);
 
 /// A file whose turn has not come.
 #[derive(Debug)]
@@ -59,6 +63,10 @@ pub struct FileSource {
     /// Bytes of files done, and of all, where all lengths are known.
     done: u64,
     total: Option<u64>,
+    /// The file of those done that ends last, and when.
+    latest: Option<(Timestamp, PathBuf)>,
+    /// That files overlap was said.
+    overlap_told: bool,
     /// The last packet's time, and when it was given out: packet time goes on while a pipe's writer pauses.
     last: Option<(Timestamp, Instant)>,
     stop: Arc<AtomicBool>,
@@ -113,6 +121,8 @@ impl FileSource {
             warnings: Vec::new(),
             done: 0,
             total,
+            latest: None,
+            overlap_told: false,
             last: None,
             stop,
         })
@@ -137,6 +147,8 @@ impl FileSource {
             warnings: Vec::new(),
             done: 0,
             total: None,
+            latest: None,
+            overlap_told: false,
             last: None,
             stop,
         })
@@ -159,13 +171,35 @@ impl FileSource {
     /// The file at hand, opened if its turn has just come.
     fn turn(&mut self) -> Result<bool, CaptureError> {
         if self.current.is_none() {
-            match self.waiting.pop() {
+            let open = match self.waiting.pop() {
                 None => return Ok(false),
-                Some(Waiting::Open(open)) => self.current = Some(*open),
-                Some(Waiting::Closed(path)) => self.current = Some(Open::new(&path, &self.stop)?),
+                Some(Waiting::Open(open)) => *open,
+                Some(Waiting::Closed(path)) => {
+                    let mut open = Open::new(&path, &self.stop)?;
+                    open.look_ahead(&self.stop);
+                    open
+                }
+            };
+            if !self.overlap_told {
+                let overlap = self.overlap(&open);
+                self.overlap_told = overlap.is_some();
+                self.warnings.extend(overlap);
             }
+            self.current = Some(open);
         }
         Ok(true)
+    }
+
+    /// What is to be said where a file begins before those ahead of it end.
+    fn overlap(&self, open: &Open) -> Option<String> {
+        let (end, path) = self.latest.as_ref()?;
+        (open.time()? < *end - OVERLAP).then(|| {
+            let (one, other) = (path.display(), open.path.display());
+            format!(
+                "{other} begins before {one} ends, and is read behind it: \
+                 `mergecap -w - {one} {other} | flowdump -r -` puts their packets in order"
+            )
+        })
     }
 }
 
@@ -191,7 +225,10 @@ impl Source for FileSource {
                     open.path.display()
                 ));
             }
-            self.current = None;
+            if let Some(open) = self.current.take() {
+                let end = open.time().map(|time| (time, open.path));
+                self.latest = self.latest.take().max(end);
+            }
             step?;
         }
         let packet = self.current.as_ref().and_then(Open::packet);
@@ -298,12 +335,17 @@ impl Open {
             match self.step() {
                 Ok(Step::Packet) => {
                     self.peeked = true;
-                    return self.record.map(|record| record.time());
+                    return self.time();
                 }
                 Ok(Step::Pause) if !stop.load(Ordering::Relaxed) => {}
                 _ => return None,
             }
         }
+    }
+
+    /// Of the last packet that `step` found.
+    fn time(&self) -> Option<Timestamp> {
+        self.record.map(|record| record.time())
     }
 
     /// The packet that `step` found.
@@ -317,8 +359,8 @@ impl Open {
         if std::mem::take(&mut self.peeked) {
             return Ok(Step::Packet);
         }
-        if let Some(record) = self.record.take() {
-            self.bytes.consume(record.used);
+        if let Some(record) = &mut self.record {
+            self.bytes.consume(std::mem::take(&mut record.used));
         }
         loop {
             match self.format.item(self.bytes.window(), &mut self.record) {

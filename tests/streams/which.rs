@@ -1,9 +1,15 @@
 //! Which connection a segment belongs to, where several have its addresses.
 
 use crate::common::packets::{ACK, FIN, RST, SYN, Talk, Tcp};
-use crate::common::replay::play;
+use crate::common::replay::{Replay, Seen, play};
 use crate::{ms, texts};
 use flowdump::event::{CloseReason, TcpNote};
+
+/// What was said in each connection, the client's words first.
+fn said(replay: &Replay) -> Vec<String> {
+    let both = |seen: &Seen| seen.to_server().text() + &seen.to_client().text();
+    replay.connections.iter().map(both).collect()
+}
 
 #[test]
 fn the_same_ends_again_are_another_connection_however_the_first_one_ended() {
@@ -22,13 +28,8 @@ fn the_same_ends_again_are_another_connection_however_the_first_one_ended() {
             let mut second = first.again(seq);
             second.handshake().client(b"second").server(b"SECOND").close();
             let replay = play(first.segments.iter().chain(&second.segments));
-            let told: Vec<_> = replay
-                .connections
-                .iter()
-                .map(|seen| seen.to_server().text() + &seen.to_client().text())
-                .collect();
             assert_eq!(
-                told,
+                said(&replay),
                 ["firstFIRST", "secondSECOND"],
                 "ending {index}, then {seq:?}"
             );
@@ -44,19 +45,9 @@ fn the_same_ends_again_with_no_syn_in_the_capture() {
     let mut second = first.again([800_000_000, 600_000_000]);
     second.handshake().client(b"second");
     let replay = play(first.segments.iter().chain(&second.segments[1..]));
-    let told: Vec<_> = replay
-        .connections
-        .iter()
-        .map(|seen| seen.to_server().text())
-        .collect();
-    assert_eq!(told, ["first", "second"], "the SYN-ACK begins it");
+    assert_eq!(said(&replay), ["first", "second"], "the SYN-ACK begins it");
     let replay = play(first.segments.iter().chain(&second.segments[3..]));
-    let told: Vec<_> = replay
-        .connections
-        .iter()
-        .map(|seen| seen.to_server().text())
-        .collect();
-    assert_eq!(told, ["first", "second"], "the data begins it");
+    assert_eq!(said(&replay), ["first", "second"], "the data begins it");
 }
 
 #[test]
@@ -104,12 +95,7 @@ fn equal_addresses_in_two_vlans_are_two_conversations() {
     let (red, blue) = (in_vlan(&red.segments, 10), in_vlan(&blue.segments, 20));
     let mixed = red.iter().zip(&blue).flat_map(|(one, other)| [one, other]);
     let replay = play(mixed);
-    let told: Vec<_> = replay
-        .connections
-        .iter()
-        .map(|seen| seen.to_server().text() + &seen.to_client().text())
-        .collect();
-    assert_eq!(told, ["redRED", "blueBLUE"]);
+    assert_eq!(said(&replay), ["redRED", "blueBLUE"]);
     assert_eq!(replay.stats.doubled, 0);
 }
 
@@ -188,12 +174,7 @@ fn numbers_behind_both_fins_are_another_connection_at_once() {
     second.now = first.now;
     second.client(b"two").server(b"TWO").close();
     let replay = play(first.segments.iter().chain(&second.segments));
-    let told: Vec<_> = replay
-        .connections
-        .iter()
-        .map(|seen| seen.to_server().text() + &seen.to_client().text())
-        .collect();
-    assert_eq!(told, ["oneONE", "twoTWO"]);
+    assert_eq!(said(&replay), ["oneONE", "twoTWO"]);
     // Of one side alone that may be anything.
     let mut talk = Talk::default();
     talk.handshake().client(b"one").server(b"ONE").close();

@@ -71,10 +71,13 @@ impl Stream {
         self.position.saturating_sub(told)
     }
 
-    /// What waited is behind us.
-    pub(super) fn passed(&mut self, len: u64) {
+    /// What waited is behind us; its memory is for what comes next.
+    pub(super) fn passed(&mut self, mut waiting: Waiting) {
+        let len = waiting.len() as u64;
         self.position = self.position.saturating_add(len);
         self.offset = self.offset.saturating_add(len);
+        waiting.clear();
+        self.waiting = waiting;
     }
 
     /// Puts into the index what became of the last `len` bytes.

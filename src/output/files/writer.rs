@@ -174,6 +174,13 @@ impl Writer {
         self.waiting += stream.waiting.memory() - before;
     }
 
+    /// What waits, which [`Stream::passed`] gets once it is written.
+    fn take(&mut self, stream: &mut Stream) -> Waiting {
+        let waiting = std::mem::take(&mut stream.waiting);
+        self.waiting = self.waiting.saturating_sub(waiting.memory());
+        waiting
+    }
+
     /// Writes what waits.
     pub(super) fn write(
         &mut self,
@@ -184,8 +191,7 @@ impl Writer {
         if stream.waiting.is_empty() {
             return Ok(());
         }
-        let mut waiting = std::mem::take(&mut stream.waiting);
-        self.waiting = self.waiting.saturating_sub(waiting.memory());
+        let waiting = self.take(stream);
         let len = waiting.len() as u64;
         let written = match target {
             Target::Store(store) => self.file(store, who, stream).and_then(|file| {
@@ -199,9 +205,7 @@ impl Writer {
             }),
             Target::Archive(archive) => self.spool(archive, who, stream, waiting.copied()),
         };
-        stream.passed(len);
-        waiting.clear();
-        stream.waiting = waiting;
+        stream.passed(waiting);
         let missing = match target {
             Target::Store(_) => len,
             Target::Archive(_) => stream.not_told_missing(),
@@ -273,8 +277,7 @@ impl Writer {
         if stream.waiting.is_empty() && stream.spooled.is_none() {
             return Ok(());
         }
-        let mut waiting = std::mem::take(&mut stream.waiting);
-        self.waiting = self.waiting.saturating_sub(waiting.memory());
+        let waiting = self.take(stream);
         let spooled = stream.spooled.take().unwrap_or_default();
         let written = self.member(archive, who, stream).and_then(|()| {
             let name = stream.files.last().map_or("", |entry| entry.name.as_str());
@@ -286,9 +289,7 @@ impl Writer {
                 waiting.copied(),
             )
         });
-        stream.passed(waiting.len() as u64);
-        waiting.clear();
-        stream.waiting = waiting;
+        stream.passed(waiting);
         stream.outcome(written, stream.not_told_missing())
     }
 
