@@ -9,11 +9,11 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 BASE=benches/instructions.tsv
 WORK=target/bench/instructions
-FLOWDUMP=${FLOWDUMP:-target/release/flowdump}
 
 command -v valgrind >/dev/null || { echo "valgrind is missing: apt install valgrind" >&2; exit 1; }
-cargo build --release --locked -p flowdump-bench
-[ -x "$FLOWDUMP" ] || cargo build --release --locked
+# Another program to count is named by FLOWDUMP; else it is this source's, as it is now.
+cargo build --release --locked --workspace
+FLOWDUMP=${FLOWDUMP:-target/release/flowdump}
 mkdir -p "$WORK"
 
 # count NAME KIND AMOUNT OPTION…: prints `NAME  instructions`.

@@ -191,12 +191,15 @@ impl Config {
         let shows = console || args.summary;
         let paged = here.stderr_terminal && here.stdout_pipe && shows && !live && !args.verbose;
         let progress = here.stderr_terminal && !live && !args.quiet && !crowded && !paged;
-        let hold_most = usize::try_from(args.memory).unwrap_or(usize::MAX);
+        let bounds = FlowOptions::default();
+        let memory = usize::try_from(args.memory).unwrap_or(usize::MAX);
         let flow = FlowOptions {
-            memory: hold_most,
+            memory,
             max_connections: args.max_connections,
             idle_timeout: args.idle_timeout,
-            ..FlowOptions::default()
+            // One direction with a hole is not to push all others out.
+            hold_per_direction: bounds.hold_per_direction.min(memory / 12),
+            ..bounds
         };
         Ok(Self {
             filter,

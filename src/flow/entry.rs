@@ -4,7 +4,7 @@ use super::lru::Links;
 use super::out::Identity;
 use super::recent::Fingerprint;
 use super::stream::Stream;
-use crate::decode::{Endpoint, Scope, Segment};
+use crate::decode::{Endpoint, Flags, Scope, Segment};
 use crate::event::{ClientKnown, CloseReason, Connection};
 use crate::time::Timestamp;
 
@@ -126,6 +126,22 @@ impl Active {
 
     pub(super) fn stream(&self, side: usize) -> Option<&Stream> {
         self.streams.get(side)
+    }
+
+    /// Decides which of two initial sequence numbers of a side counts, if a segment that `side` sends says so. Returns it
+    /// with its side, where it is not the first.
+    #[inline]
+    pub(super) fn choose(&mut self, side: usize, segment: &Segment<'_>) -> Option<(usize, u32)> {
+        let undecided = self.streams.iter().any(Stream::is_undecided);
+        if !undecided || segment.flags.has(Flags::RST) {
+            return None;
+        }
+        let acknowledged = segment.flags.has(Flags::ACK).then_some((1 - side, segment.ack));
+        let mut numbers = [Some((side, segment.seq)), acknowledged].into_iter().flatten();
+        numbers.find_map(|(side, number)| {
+            let isn = self.streams.get_mut(side)?.choose(number)?;
+            Some((side, isn))
+        })
     }
 }
 

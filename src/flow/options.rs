@@ -48,7 +48,7 @@ pub struct FlowStats {
     pub half_open_evicted: u64,
     /// Connections of which only one direction was seen, with bytes or acknowledging some.
     pub one_sided: u64,
-    /// Connections that lie along one path (VLANs, tunnels) as they do along another, with other packets missing.
+    /// Connections seen along another path (VLANs, tunnels), too, where not all packets could be told to be copies.
     pub doubled: u64,
     /// Segments for connections that were over.
     pub late_segments: u64,

@@ -107,7 +107,7 @@ pub struct Transaction {
     pub reply: Option<Reply>,
     /// Whether the server took the message; `None` where that was not seen.
     pub accepted: Option<bool>,
-    /// The message was begun, and nothing of it is missing but its end: the client did not come to it.
+    /// The message was begun, and nothing of it is missing but its end: the client, or the capture, did not come to it.
     pub unfinished: bool,
 }
 
@@ -117,7 +117,7 @@ impl Transaction {
         self.size > 0 && self.accepted.is_none() && !self.unfinished
     }
 
-    /// Whether its end was not sent, so that nobody had to answer, and nobody did.
+    /// Whether its end was not seen, so that nobody had to answer, and nobody did.
     pub fn is_unfinished(&self) -> bool {
         self.unfinished && self.accepted.is_none()
     }

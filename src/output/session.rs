@@ -36,8 +36,8 @@ pub struct Session {
     pub refused: u64,
     /// Sent, and no answer was seen.
     pub unanswered: u64,
-    /// Begun, and their end was not sent.
-    pub cut_off: u64,
+    /// Begun, and their end was not seen.
+    pub not_finished: u64,
     /// Bytes of all mails.
     pub size: u64,
     /// The reply that decided the last mail, one that was refused if there was one; without a mail, the last refusal,
@@ -134,7 +134,7 @@ impl Session {
             (Weight::Tls, _) => Verdict::Failed,
             (_, Some(b'5' | b'-' | b'N' | b'B')) if self.accepted == 0 => Verdict::Failed,
             (_, Some(b'4' | b'5')) => Verdict::Trouble,
-            _ if self.unanswered + self.cut_off + self.recipients_refused > 0 => Verdict::Trouble,
+            _ if self.unanswered + self.not_finished + self.recipients_refused > 0 => Verdict::Trouble,
             _ => Verdict::Fine,
         }
     }
@@ -171,7 +171,7 @@ impl Session {
                 let recipients = mail.recipients.iter().filter(|(_, code)| refused(code));
                 self.recipients_refused += recipients.count() as u64;
                 if mail.is_unfinished() {
-                    self.cut_off += 1;
+                    self.not_finished += 1;
                     self.decide(Weight::Mail, "message not finished".to_owned());
                 } else if mail.is_unanswered() {
                     self.unanswered += 1;
@@ -230,7 +230,7 @@ pub struct MailTotals {
     accepted: u64,
     refused: u64,
     unanswered: u64,
-    cut_off: u64,
+    not_finished: u64,
 }
 
 impl MailTotals {
@@ -252,7 +252,7 @@ impl MailTotals {
         self.accepted += session.accepted;
         self.refused += session.refused;
         self.unanswered += session.unanswered;
-        self.cut_off += session.cut_off;
+        self.not_finished += session.not_finished;
     }
 }
 
@@ -265,7 +265,7 @@ impl std::ops::AddAssign for MailTotals {
         self.accepted += other.accepted;
         self.refused += other.refused;
         self.unanswered += other.unanswered;
-        self.cut_off += other.cut_off;
+        self.not_finished += other.not_finished;
     }
 }
 
@@ -294,8 +294,8 @@ impl fmt::Display for MailTotals {
             if self.unanswered > 0 {
                 write!(f, ", {} without an answer", HumanCount(self.unanswered))?;
             }
-            if self.cut_off > 0 {
-                write!(f, ", {} not finished", HumanCount(self.cut_off))?;
+            if self.not_finished > 0 {
+                write!(f, ", {} not finished", HumanCount(self.not_finished))?;
             }
         }
         if self.silent > 0 {

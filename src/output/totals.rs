@@ -145,7 +145,7 @@ impl fmt::Display for Totals {
             line(
                 "",
                 format!(
-                    "{} seen along two paths (VLANs, tunnels) that lack different packets: --ignore-vlan makes one of both",
+                    "{} seen along two paths (VLANs, tunnels): --ignore-vlan makes one of both",
                     count(flow.doubled, "connection")
                 ),
             )?;

@@ -236,3 +236,19 @@ fn a_hole_of_any_size_is_believed_if_the_other_side_has_what_is_behind_it() {
         "before [73400320 missing]behind [4 missing]more more more more more "
     );
 }
+
+#[test]
+fn what_is_missing_of_a_side_of_which_no_byte_was_captured_is_told() {
+    let mut talk = Talk::default();
+    talk.server_acks().client(b"NOOP\r\n");
+    talk.server(&[b'x'; 5000]).lost().client(b"QUIT\r\n");
+    let replay = play(&talk.segments);
+    assert_eq!(
+        texts(&replay),
+        ("NOOP\r\nQUIT\r\n".into(), "[5000 missing]".into())
+    );
+    // Nothing is known of a side that was not seen at all: it may have been left out on purpose.
+    let client = talk.client;
+    let one_sided = talk.segments.iter().filter(|segment| segment.source == client);
+    assert_eq!(texts(&play(one_sided)).1, "");
+}

@@ -127,25 +127,58 @@ fn a_conversation_whose_directions_are_in_different_vlans_is_one() {
 
 #[test]
 fn another_answer_to_the_same_syn_is_no_other_connection() {
-    let (first, second) = (5000, 5400);
-    for (acknowledged, ignored) in [(first, second), (second, first)] {
-        let mut talk = Talk::default();
-        talk.send(0, SYN, b"").send(1, SYN | ACK, b"");
-        talk.seq[1] = second;
-        talk.send(1, SYN | ACK, b"");
-        talk.seq[1] = acknowledged + 1;
-        talk.send(0, ACK, b"")
-            .server(b"220 hi\r\n")
-            .client(b"QUIT\r\n")
-            .close();
-        let replay = play(&talk.segments);
-        assert_eq!(
-            texts(&replay),
-            ("QUIT\r\n".into(), "220 hi\r\n".into()),
-            "not {ignored}"
-        );
-        assert!(replay.only().closed().handshake);
+    // The numbers lie near one another and far apart.
+    for (first, second) in [
+        (5000, 5400),
+        (5000, 60_000),
+        (7, 2_000_000_000),
+        (7, 4_000_000_000),
+    ] {
+        for (acknowledged, ignored) in [(first, second), (second, first)] {
+            let mut talk = Talk::default();
+            talk.seq[1] = first;
+            talk.send(0, SYN, b"").send(1, SYN | ACK, b"");
+            talk.seq[1] = second;
+            talk.send(1, SYN | ACK, b"");
+            let captured_again = talk.last().later(ms(0));
+            talk.segments.push(captured_again);
+            talk.seq[1] = acknowledged + 1;
+            talk.send(0, ACK, b"")
+                .server(b"220 hi\r\n")
+                .client(b"QUIT\r\n")
+                .close();
+            let whole = &talk.segments;
+            let mut banner_first = whole.clone();
+            banner_first.swap(4, 5);
+            let lost_acknowledgement = [&whole[..4], &whole[5..]].concat();
+            for segments in [whole, &banner_first, &lost_acknowledgement] {
+                let replay = play(segments);
+                assert_eq!(
+                    texts(&replay),
+                    ("QUIT\r\n".into(), "220 hi\r\n".into()),
+                    "{acknowledged}, not {ignored}"
+                );
+                let closed = replay.only().closed();
+                assert!(closed.handshake);
+                assert_eq!(closed.totals[1].duplicate_captures, 1);
+            }
+        }
     }
+}
+
+#[test]
+fn an_answer_to_a_syn_that_is_not_in_the_capture_begins_another_connection() {
+    let mut first = Talk::default();
+    first
+        .handshake()
+        .server(b"220 hi\r\n")
+        .client(&[b'd'; 9000])
+        .server_acks();
+    // The new client's number is one of those that the old one used.
+    let mut second = first.again([first.seq[0] - 4000, 700_000]);
+    second.handshake().server(b"220 new\r\n").client(b"EHLO new\r\n");
+    let replay = play(first.segments.iter().chain(&second.segments[1..]));
+    assert_eq!(said(&replay)[1..], ["EHLO new\r\n220 new\r\n"]);
 }
 
 #[test]

@@ -30,10 +30,6 @@ impl Stream {
     ) -> Result<(), SinkError> {
         self.heard = true;
         self.base(seq);
-        if self.instead.take() == Some(seq.wrapping_sub(1)) {
-            self.base = Some(seq);
-            (self.start, self.next, self.highest) = (Some(ORIGIN), ORIGIN, ORIGIN);
-        }
         let Some(offset) = self.offset_of(seq) else {
             return Ok(());
         };
@@ -47,6 +43,7 @@ impl Stream {
         }
         if self.acked.is_none_or(|acked| acked < offset) {
             self.acked = Some(offset);
+            self.acked_at = out.now;
         }
         // A FIN is acknowledged by one number more.
         if let Some(fin) = self.doubtful_fin
@@ -260,8 +257,14 @@ impl Stream {
 
     /// The connection is over, and nothing is held any more: declares what is missing at the end.
     pub(super) fn flush(&mut self, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
+        let sent = self.told.max(self.acked.unwrap_or(0));
         if self.start.is_none() {
-            return Ok(());
+            // No byte was captured, but packets without any may tell where they began and how many there were.
+            let begin = self.beginning(sent);
+            if begin == sent || !self.seen() {
+                return Ok(());
+            }
+            self.settle(begin);
         }
         while let Some(target) = self.hole_end() {
             if self.believable(target) {
@@ -271,7 +274,6 @@ impl Stream {
             }
         }
         // One number more than there are bytes is a FIN that was not captured.
-        let sent = self.told.max(self.acked.unwrap_or(0));
         if self.fin.is_none() && !self.ended && sent > self.next + 1 {
             self.gap(sent, GapReason::Lost, out.time, out)?;
         }

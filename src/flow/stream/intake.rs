@@ -1,12 +1,18 @@
 //! What a segment brings to a stream: bytes in order, early, again, or outside of it.
 
+use std::time::Duration;
+
 use super::{EVIDENT, Fingerprint, FlowOptions, ORIGIN, Out, PLAUSIBLE, Stream};
 use crate::decode::{Flags, Segment};
 use crate::event::{SinkError, TcpNote};
 use crate::flow::held::{Came, Inserted};
+use crate::time::Timestamp;
 
 /// Pieces that the start of a stream without SYN waits for at the most.
 const START_PIECES: usize = 16;
+
+/// A keep-alive comes no sooner than this after all was acknowledged; systems let that be set to seconds.
+const KEEP_ALIVE_AFTER: Duration = Duration::from_millis(500);
 
 /// A run of bytes at an internal offset, with as many more behind them as the snaplen cut.
 #[derive(Debug, Clone, Copy)]
@@ -73,7 +79,7 @@ impl Stream {
             out.note(TcpNote::ZeroWindow)?;
         }
         let plain = !syn && !flags.has(Flags::FIN) && !flags.has(Flags::RST);
-        if plain && len <= 1 && !self.ended && self.keeps_alive(offset, segment) {
+        if plain && len <= 1 && !self.ended && self.keeps_alive(offset, segment, out.now) {
             self.totals.keep_alives += 1;
             out.note(TcpNote::KeepAlive)?;
         } else if len > 0 {
@@ -105,13 +111,14 @@ impl Stream {
 
     /// Whether a segment of a byte at the most repeats what was sent and acknowledged long ago (RFC 1122, section
     /// 4.2.3.6). Its byte is not the one that was sent. Where that one is not known, a byte by itself is data if it is
-    /// pushed, as all that ends what was written is.
-    fn keeps_alive(&mut self, offset: u64, segment: &Segment<'_>) -> bool {
+    /// pushed, as all that ends what was written is, or if it was acknowledged just now: packets of both sides may be
+    /// captured in another order than they were sent.
+    fn keeps_alive(&self, offset: u64, segment: &Segment<'_>, now: Timestamp) -> bool {
         if self.start.is_some() && offset + 1 == self.next {
             return true;
         }
         let idle = segment.payload_wire_len == 1 && !segment.flags.has(Flags::PSH);
-        let acknowledged = self.acked == Some(offset + 1);
+        let acknowledged = self.acked == Some(offset + 1) && now.apart(self.acked_at) >= KEEP_ALIVE_AFTER;
         match self.start {
             Some(_) => idle && acknowledged && offset > self.next,
             None => {

@@ -48,10 +48,12 @@ pub(super) struct Stream {
     /// Where the stream begins at the latest, by what was said before any byte of it came. Whether that may be one too
     /// low, as the number of a keep-alive is.
     begins: Option<(u64, bool)>,
-    /// Initial sequence number of another answer to the same SYN: the stream's, if the first acknowledgement says so.
+    /// Initial sequence number of another answer to the same SYN, which may be the stream's.
     instead: Option<u32>,
     /// What the other side acknowledged, as far as believed.
     acked: Option<u64>,
+    /// When it last acknowledged more than before, in the table's time.
+    acked_at: Timestamp,
     /// What this side sent by the number of a segment without bytes, as far as believed.
     told: u64,
     /// It acknowledges, be it what came before the start: it is in the capture, and will acknowledge what follows.
@@ -130,10 +132,13 @@ impl Stream {
         Some(self.offset_of(seq)?.abs_diff(self.next))
     }
 
-    /// Whether an acknowledgement is one of what is known to have been sent.
-    pub(super) fn answered_by(&self, ack: u32) -> bool {
-        let range = self.start.map(|start| start..=self.highest.max(self.next));
-        range.is_some_and(|range| self.offset_of(ack).is_some_and(|offset| range.contains(&offset)))
+    /// Whether a SYN-ACK with this acknowledgement answers this stream's SYN. With that, data may have been sent (RFC
+    /// 7413), and as long as the server said nothing else, that is what it may acknowledge, too.
+    pub(super) fn answered_by(&self, ack: u32, server: &Self) -> bool {
+        let (Some(start), Some(offset)) = (self.start, self.offset_of(ack)) else {
+            return false;
+        };
+        offset == start || server.nothing_said() && (start..=self.highest.max(self.next)).contains(&offset)
     }
 
     /// Whether the stream has ended before this number, its FIN counted.
@@ -163,10 +168,34 @@ impl Stream {
         Ok(())
     }
 
-    /// Another initial sequence number for the same connection. Which one counts the other side will say, if it has not.
-    pub(super) fn begin_instead(&mut self, isn: u32) {
-        let nothing_said = self.acked.is_none() && self.totals.bytes == 0 && self.held.is_empty();
-        self.instead = Some(isn).filter(|_| nothing_said);
+    /// Whether nothing of this stream is known but its SYN.
+    fn nothing_said(&self) -> bool {
+        self.acked.is_none() && self.totals.bytes == 0 && self.held.is_empty() && !self.totals.fin
+    }
+
+    /// Another SYN of the same connection, with another number. Which one counts the next packet will say, if none has.
+    pub(super) fn begin_instead(&mut self, isn: u32, fingerprint: &Fingerprint) {
+        self.totals.packets += 1;
+        self.recent.push(*fingerprint);
+        self.instead = Some(isn).filter(|_| self.nothing_said());
+    }
+
+    /// Whether there are two initial sequence numbers to choose from.
+    pub(super) fn is_undecided(&self) -> bool {
+        self.instead.is_some()
+    }
+
+    /// Decides between two initial sequence numbers by the first number that is sent or acknowledged: it lies nearer behind
+    /// the one that counts. Returns that, if it is not the first.
+    pub(super) fn choose(&mut self, seq: u32) -> Option<u32> {
+        let isn = self.instead.take()?;
+        let first = isn.wrapping_add(1);
+        let nearer = seq.wrapping_sub(first) < seq.wrapping_sub(self.base?);
+        // Nothing has a place yet but the stream's start, which is at its base.
+        nearer.then(|| {
+            self.base = Some(first);
+            isn
+        })
     }
 
     /// Takes over what the table saw while the connection was half open.
@@ -202,7 +231,9 @@ impl Stream {
     /// its twin is worth while.
     fn repeats(&self, segment: &Segment<'_>) -> bool {
         let flags = segment.flags;
-        if segment.payload_wire_len > 0 || flags.has(Flags::FIN) || flags.has(Flags::SYN) {
+        if flags.has(Flags::SYN) && segment.payload_wire_len == 0 {
+            self.totals.syn
+        } else if segment.payload_wire_len > 0 || flags.has(Flags::FIN) {
             let first = segment.seq.wrapping_add(u32::from(flags.has(Flags::SYN)));
             let end = self
                 .offset_of(first)

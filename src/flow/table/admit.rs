@@ -201,8 +201,9 @@ impl FlowTable {
                 None => stream(side).is_some_and(|stream| stream.late_syn_fits(segment.seq)),
                 // A server without memory of the SYN answers it again with another number (RFC 4987, section 3.6).
                 Some(_) => {
+                    let streams = stream(1 - side).zip(stream(side));
                     segment.flags.has(Flags::ACK)
-                        && stream(1 - side).is_some_and(|client| client.answered_by(segment.ack))
+                        && streams.is_some_and(|(client, server)| client.answered_by(segment.ack, server))
                 }
             };
             if its_own {

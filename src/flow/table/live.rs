@@ -29,7 +29,15 @@ impl FlowTable {
         if flags.has(Flags::SYN) && entry.isn.get(side).is_none() {
             late_syn(entry, slot, arrival);
         }
-        let isn = entry.isn.get(side);
+        let own_isn = entry.isn.get(side);
+        let other_syn = flags.has(Flags::SYN) && own_isn.is_some_and(|isn| isn != segment.seq);
+        let chosen = entry
+            .active_mut()
+            .filter(|_| !other_syn)
+            .and_then(|active| active.choose(side, segment));
+        if let Some((side, isn)) = chosen {
+            entry.isn.set(side, isn);
+        }
         let client_isn = entry.isn.get(1 - side);
         let Some(Active {
             identity,
@@ -59,9 +67,8 @@ impl FlowTable {
             self.touch_in_place(slot);
             return Ok(());
         }
-        if flags.has(Flags::SYN) && isn.is_some_and(|isn| isn != segment.seq) {
-            own.totals.packets += 1;
-            own.begin_instead(segment.seq);
+        if other_syn {
+            own.begin_instead(segment.seq, &arrival.fingerprint);
             out.note(TcpNote::SynIgnored)?;
             self.touch_in_place(slot);
             return Ok(());
