@@ -87,10 +87,10 @@ pub fn run(config: &Config) -> Result<bool, RunError> {
             }
             // libpcap filters in the kernel; what it lets through needs no second look.
             let source = LiveSource::open(options, &config.filter, signals.stop.clone())?;
-            if !source.is_there() {
+            let Some(source) = source else {
                 say(config, &format!("stopped before {} came", options.interface));
                 return Ok(true);
-            }
+            };
             let none = Filter::compile("", &[])?;
             let link_type = Some(source.link_type());
             say(config, &format!("capturing on {}", options.interface));

@@ -191,7 +191,8 @@ fn a_capture_goes_on_without_rights_and_in_the_sandbox() {
     let Some(folder) = scenario(NAME, &[]) else { return };
     let Some(()) = enter(NAME) else { return };
     cable();
-    let mut source = LiveSource::open(&live("in", false), "udp dst port 25", Arc::default()).unwrap();
+    let source = LiveSource::open(&live("in", false), "udp dst port 25", Arc::default());
+    let mut source = source.unwrap().unwrap();
     privileges::drop(Some("nobody")).unwrap();
     privileges::sandbox(&[folder]).unwrap();
     assert_eq!(received(&mut source, 25), 10);
@@ -225,7 +226,8 @@ fn with_wait_only_the_capture_thread_can_open_the_interface_again() {
         ip("link del in");
         cable();
     });
-    let mut source = LiveSource::open(&live("in", true), "udp dst port 25", Arc::default()).unwrap();
+    let source = LiveSource::open(&live("in", true), "udp dst port 25", Arc::default());
+    let mut source = source.unwrap().unwrap();
     later.join().unwrap();
     // A thread that has not changed its user with us would make glibc end the process: so it went first.
     privileges::drop_keeping_capture(Some("nobody")).unwrap();

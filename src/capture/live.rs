@@ -75,33 +75,33 @@ pub struct LiveSource {
 
 impl LiveSource {
     /// Opens the interface, which takes privileges: drop them after this and before the first `next()`. The kernel
-    /// gathers packets from here on. With `wait`, blocks until the interface is there and up; a stop while
-    /// waiting gives a source that is at its end.
+    /// gathers packets from here on. With `wait`, blocks until the interface is there and up; `None` where it was stopped
+    /// before.
     ///
     /// When `stop` is set, what the kernel held at that moment is still given, then `End`.
     ///
     /// # Errors
     /// [`CaptureError::Filter`]; [`CaptureError::Live`] naming the interface, with what to do about it.
-    pub fn open(options: &LiveOptions, filter: &str, stop: Arc<AtomicBool>) -> Result<Self, CaptureError> {
-        let waits = Self::must_wait(options);
-        let device = loop {
-            if !Self::must_wait(options) {
-                break Some(Device::open(options, filter)?);
-            }
+    pub fn open(
+        options: &LiveOptions,
+        filter: &str,
+        stop: Arc<AtomicBool>,
+    ) -> Result<Option<Self>, CaptureError> {
+        let mut warnings = Vec::new();
+        while Self::must_wait(options) {
             if stop.load(Ordering::Relaxed) {
-                break None;
+                return Ok(None);
+            }
+            if warnings.is_empty() {
+                warnings.push(format!("{}: capturing since it came", options.interface));
             }
             std::thread::sleep(ABSENCE);
-        };
-        let mut warnings = Vec::new();
-        if waits && device.is_some() {
-            warnings.push(format!("{}: capturing since it came", options.interface));
         }
+        let device = Device::open(options, filter)?;
         let (filler, drainer) = ring(RING);
         let shared = Arc::<Shared>::default();
-        let link_type = device.as_ref().map_or(LinkType::ETHERNET, Device::link_type);
-        let ended = device.is_none();
-        let capturer = device.map(|device| Capturer {
+        let link_type = device.link_type();
+        let capturer = Capturer {
             device,
             options: options.clone(),
             filter: filter.to_owned(),
@@ -109,11 +109,11 @@ impl LiveSource {
             shared: Arc::clone(&shared),
             stop,
             held_back: None,
-        });
+        };
         let interface = options.interface.clone();
-        Ok(Self {
+        Ok(Some(Self {
             link_type,
-            capturer,
+            capturer: Some(capturer),
             thread: None,
             drainer,
             shared,
@@ -121,8 +121,8 @@ impl LiveSource {
             warnings,
             rested: Instant::now(),
             resting: false,
-            ended,
-        })
+            ended: false,
+        }))
     }
 
     /// Whether [`open`](Self::open) will wait for the interface: say so before.
@@ -134,11 +134,6 @@ impl LiveSource {
             )
         };
         options.wait && absent()
-    }
-
-    /// Whether the interface is there: not, where the wait for it was stopped.
-    pub fn is_there(&self) -> bool {
-        self.capturer.is_some()
     }
 
     /// What packets begin with. With `wait` an interface that comes back may begin them otherwise: each packet

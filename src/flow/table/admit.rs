@@ -20,6 +20,7 @@ impl FlowTable {
             self.stats.late_segments += 1;
             return Ok(());
         }
+        self.stats.doubled += u64::from(self.is_doubled(arrival));
         self.thin_out(arrival, emit)?;
         let lone_syn = flags.has(Flags::SYN) && !flags.has(Flags::ACK) && segment.payload_wire_len == 0;
         let mut entry = Entry {
@@ -58,15 +59,9 @@ impl FlowTable {
         self.live(slot, arrival, emit)
     }
 
-    /// Looks at connections with the same ends. Makes room among them, in as many VLANs: each of them makes every look into
-    /// the table longer.
+    /// Makes room among connections with the same ends, in as many VLANs: each of them makes every look into the table
+    /// longer.
     fn thin_out(&mut self, arrival: &Arrival<'_>, emit: &mut Emit<'_>) -> Result<(), SinkError> {
-        let doubled = self.namesakes(arrival).any(|(_, entry)| {
-            entry.state == State::Active
-                && entry.same_path(arrival.side, arrival.segment) == 0
-                && entry.fit(arrival.side, arrival.segment) == 3
-        });
-        self.stats.doubled += u64::from(doubled);
         let namesakes = self.namesakes(arrival);
         if namesakes.clone().count() < NAMESAKES {
             return Ok(());
@@ -74,6 +69,15 @@ impl FlowTable {
         let oldest = namesakes.min_by_key(|(_, entry)| entry.touched);
         let oldest = oldest.map(|(slot, _)| slot);
         oldest.map_or(Ok(()), |slot| self.evict(slot, emit))
+    }
+
+    /// Whether a segment of no connection that is known fits one along another path (VLANs, tunnels).
+    fn is_doubled(&self, arrival: &Arrival<'_>) -> bool {
+        self.namesakes(arrival).any(|(_, entry)| {
+            entry.state == State::Active
+                && entry.same_path(arrival.side, arrival.segment) == 0
+                && entry.fit(arrival.side, arrival.segment) == 3
+        })
     }
 
     /// A segment of a connection that is in the table.
