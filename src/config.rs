@@ -101,6 +101,11 @@ pub enum UsageError {
     /// `--rotate` with an archive.
     #[error("--rotate makes folders: it does not go with an archive (-o NAME.zip, NAME.tar)")]
     RotatedArchive,
+    /// `-o -`, which would be a folder of that name.
+    #[error(
+        "-o names a folder or an archive: on standard output -c shows streams, --json events, -w - packets"
+    )]
+    FolderOnStdout,
     /// An output that is an input.
     #[error("{0} {path} would write over the capture that is read", path = .1.display())]
     OverInput(&'static str, PathBuf),
@@ -162,6 +167,13 @@ impl Config {
             .is_some_and(|letters| letters.contains('X'));
         let other_output = console || args.summary || args.json.is_some() || args.write.is_some();
         let wants_files = !no_files && (args.output_dir.is_some() || !other_output);
+        if args
+            .output_dir
+            .as_deref()
+            .is_some_and(|folder| folder.as_os_str() == "-")
+        {
+            return Err(UsageError::FolderOnStdout);
+        }
         let archive = args.output_dir.as_deref().and_then(Format::of);
         if let (Some(_), Some(_)) = (archive, args.rotate) {
             return Err(UsageError::RotatedArchive);

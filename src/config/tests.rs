@@ -95,6 +95,17 @@ fn what_is_read_is_not_written_over() {
 }
 
 #[test]
+fn a_folder_is_no_standard_output() {
+    let refused = |arguments| config(arguments, &Surroundings::default()).err();
+    assert!(matches!(refused("-r x -o -"), Some(UsageError::FolderOnStdout)));
+    assert!(refused("-r x -o ./-").is_none());
+    assert!(matches!(
+        refused("-r x -o x.zip --rotate day"),
+        Some(UsageError::RotatedArchive)
+    ));
+}
+
+#[test]
 fn two_outputs_can_t_share_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path().display();
