@@ -274,6 +274,26 @@ proptest! {
     }
 
     #[test]
+    fn another_answer_to_the_syn_changes_nothing(
+        seq in numbers(),
+        steps in steps(true),
+        // What the server sends comes nearer behind its own number than behind the other one.
+        far in 200_000..=u32::MAX,
+        place in 1..3_usize,
+        acknowledged in any::<bool>(),
+    ) {
+        let (mut segments, has) = conversation(seq, &steps);
+        let other = Tcp { seq: seq[1].wrapping_add(far), ..segments[1].clone() };
+        if !acknowledged {
+            segments.remove(2);
+        }
+        segments.insert(place, other);
+        let replay = play(&segments);
+        check(&replay, &has)?;
+        prop_assert!(replay.only().closed().handshake);
+    }
+
+    #[test]
     fn conversations_with_the_same_ends_stay_apart(
         talks in prop::collection::vec((numbers(), steps(false), 0..3_u8), 1..5)
     ) {
