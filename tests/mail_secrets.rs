@@ -2,7 +2,7 @@
 
 mod mail_support;
 
-use flowdump::event::{Direction, Kind};
+use flowdump::event::{Connection, Direction, Kind};
 use mail_support::{Run, Seen, connection, play, say, script};
 
 use Direction::{ToClient, ToServer};
@@ -155,4 +155,131 @@ fn what_answers_a_challenge_is_one_where_the_command_before_it_was_not_seen() {
     let text = "S: * OK [CAPABILITY IMAP4rev1]\nS: + idling\nS: * 2 EXISTS\nC: DONE\nS: a1 OK\nC: a2 NOOP";
     let seen = play(&connection(143, false), &script(text), || usize::MAX);
     assert_eq!(seen.of(ToServer, Kind::Secret), "");
+}
+
+/// A dialogue in which `C: (lost)` stands for a gap: one hears of it when the client's next bytes come, which is
+/// behind the challenge that answers the lost command.
+fn with_gaps(text: &str) -> Vec<Run> {
+    let parts = text.split("C: (lost)\n").map(script);
+    let joined = parts.reduce(|before, behind| [before, vec![(ToServer, Vec::new())], behind].concat());
+    joined.unwrap_or_default()
+}
+
+/// However a dialogue is cut, its secrets, and nothing else, are hidden.
+fn hides_exactly(connection: &Connection, text: &str, secrets: &[&str]) {
+    let secrets: String = secrets.iter().map(|secret| format!("{secret}\r\n")).collect();
+    for size in [usize::MAX, 1, 2, 3, 5, 11] {
+        let seen = play(connection, &with_gaps(text), || size);
+        assert_eq!(
+            seen.of(ToServer, Kind::Secret),
+            secrets,
+            "{size}: {text}: {:?}",
+            seen.runs[0]
+        );
+    }
+}
+
+const SMTP: &str = "S: 220 mx ESMTP\nC: EHLO c\nS: 250 AUTH PLAIN LOGIN";
+const IMAP: &str = "S: * OK IMAP4rev1\nC: a0 NOOP\nS: a0 OK";
+const POP3: &str = "S: +OK hi\nC: CAPA\nS: +OK\nS: .";
+const SIEVE: &str = "S: \"IMPLEMENTATION\" \"x\"\nS: \"STARTTLS\"\nS: OK\nC: NOOP\nS: OK";
+
+#[test]
+fn so_it_is_where_the_command_is_all_that_a_connection_lacks() {
+    for (port, opening, login) in [
+        (25, SMTP, "S: 334 \nC: (lost)\nC: AGEAYg==\nS: 235 ok\nC: RSET"),
+        (
+            25,
+            SMTP,
+            "S: 334 VXNlcm5hbWU6\nC: (lost)\nC: YWxpY2U=\nS: 334 UGFzc3dvcmQ6\nC: AGEAYg==\nS: 235 ok\nC: RSET",
+        ),
+        (
+            143,
+            IMAP,
+            "S: + \nC: (lost)\nC: AGEAYg==\nS: a1 OK in\nC: a2 NOOP",
+        ),
+        (110, POP3, "S: + \nC: (lost)\nC: AGEAYg==\nS: +OK in\nC: STAT"),
+        (
+            4190,
+            SIEVE,
+            "S: \"\"\nC: (lost)\nC: \"AGEAYg==\"\nS: OK\nC: LISTSCRIPTS",
+        ),
+    ] {
+        let said: Vec<_> = login
+            .lines()
+            .filter_map(|line| line.strip_prefix("C: "))
+            .collect();
+        let secrets: Vec<_> = said[..said.len() - 1]
+            .iter()
+            .filter(|said| **said != "(lost)")
+            .copied()
+            .collect();
+        for from_start in [true, false] {
+            hides_exactly(
+                &connection(port, from_start),
+                &format!("{opening}\n{login}"),
+                &secrets,
+            );
+        }
+        // The server's next word is a refusal, or the answer is lost with the command.
+        let refused = login
+            .replace("235 ok", "535 no")
+            .replace("a1 OK", "a1 NO")
+            .replace("+OK in", "-ERR");
+        hides_exactly(
+            &connection(port, true),
+            &format!("{opening}\n{refused}"),
+            &secrets,
+        );
+    }
+    let both = "S: 334 \nS: 235 ok\nC: (lost)\nC: what was said\nC: RSET\nS: 250 ok";
+    hides_exactly(&connection(25, true), &format!("{SMTP}\n{both}"), &[]);
+    // The outcome ends it, although the gap before it has taken the command out of the queue.
+    let user = "C: AUTH LOGIN\nS: 334 VXNlcm5hbWU6\nS: 334 UGFzc3dvcmQ6\nC: (lost)\nC: AGEAYg==\nS: 235 ok";
+    let text = format!("{SMTP}\n{user}\nC: (lost)\nC: any text\nS: 250 ok");
+    hides_exactly(&connection(25, true), &text, &["AGEAYg=="]);
+}
+
+#[test]
+fn a_challenge_that_nobody_asked_for_hides_no_command() {
+    for (port, text) in [
+        (
+            25,
+            format!("{SMTP}\nS: 334 \nC: RSET\nS: 250 ok\nC: (lost)\nC: any text\nS: 250 ok"),
+        ),
+        (
+            143,
+            format!("{IMAP}\nS: + \nC: a1 NOOP\nS: a1 OK\nC: (lost)\nC: any text"),
+        ),
+        (
+            110,
+            format!("{POP3}\nS: + \nC: STAT\nS: +OK\nC: (lost)\nC: any text"),
+        ),
+    ] {
+        hides_exactly(&connection(port, true), &text, &[]);
+    }
+}
+
+#[test]
+fn only_a_line_that_answers_is_hidden_not_the_message_behind_it() {
+    let append = "S: + OK\nC: (lost)\nC: Subject: hello\nC:\nC: text\nS: a1 OK\nC: a2 NOOP";
+    for from_start in [true, false] {
+        let text = format!("{IMAP}\n{append}");
+        hides_exactly(&connection(143, from_start), &text, &["Subject: hello"]);
+    }
+}
+
+#[test]
+fn a_challenge_in_base64_does_not_speak_of_idling() {
+    for from_start in [true, false] {
+        let connection = connection(143, from_start);
+        let hides = |challenge: &str, answer: &str, secrets: &[&str]| {
+            let text = format!("{IMAP}\nS: + {challenge}\nC: (lost)\nC: {answer}\nS: a1 OK\nC: a2 NOOP");
+            hides_exactly(&connection, &text, secrets);
+        };
+        hides("PDE4OTYuNjk3MTcwidLQHBvc3Rv", "AGEAYg==", &["AGEAYg=="]);
+        for idling in ["idling", "IDLE accepted, awaiting DONE command.", "idle"] {
+            hides(idling, "DONE", &[]);
+        }
+    }
 }

@@ -53,6 +53,8 @@ pub(crate) struct Core {
     pub(crate) gapped: [bool; 2],
     /// Looking for the start of a line.
     pub(crate) skip: [Skip; 2],
+    /// The server's last reply was a challenge of a command that was not seen, and no line has answered it yet.
+    pub(crate) challenged: bool,
     /// Warnings given, once each and direction.
     warned: u8,
     pub(crate) reply: Option<Box<Replying>>,
@@ -72,6 +74,7 @@ impl Core {
             seen: [false; 2],
             gapped: [false; 2],
             skip: [Skip::No; 2],
+            challenged: false,
             warned: 0,
             reply: None,
         }
@@ -162,6 +165,9 @@ impl Core {
         if too_long && kind != Kind::Body {
             let words = "a line longer than 4096 bytes".to_owned();
             out.warn(time, direction, offset, MailWarning::Malformed(words))?;
+        }
+        if done && direction == Direction::ToServer {
+            self.challenged = false;
         }
         Ok(done.then(|| self.line(direction).take()))
     }
