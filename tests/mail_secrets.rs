@@ -283,3 +283,69 @@ fn a_challenge_in_base64_does_not_speak_of_idling() {
         }
     }
 }
+
+#[test]
+fn what_answers_the_first_line_of_a_capture_is_a_secret() {
+    for (port, login) in [
+        (143, "S: + \nC: AGEAYg==\nS: a1 OK in\nC: a2 SELECT INBOX"),
+        (143, "S: +\nC: AGEAYg==\nS: a1 OK in\nC: a2 SELECT INBOX"),
+        (
+            143,
+            "S: + OK\nC: alice {7}\nS: + OK\nC: hunter2\nS: a1 OK in\nC: a2 NOOP",
+        ),
+        (143, "S: + OK\nC: alice {7+}\nC: hunter2\nS: a1 OK in\nC: a2 NOOP"),
+        (110, "S: + \nC: AGEAYg==\nS: +OK in\nC: STAT"),
+        (
+            110,
+            "S: + VXNlcm5hbWU6\nC: YWxpY2U=\nS: + UGFzc3dvcmQ6\nC: YQ==\nS: +OK in\nC: STAT",
+        ),
+        (4190, "S: \"PDE4OTYu\"\nC: \"AGEAYg==\"\nS: OK\nC: LISTSCRIPTS"),
+        (4190, "S: \"\"\nC: {8+}\nC: AGEAYg==\nS: OK\nC: LISTSCRIPTS"),
+        (
+            9999,
+            "S: 334 dXNlcm5hbWU6\nC: YWxpY2U=\nS: 334 cGFzc3dvcmQ6\nC: YQ==\nS: 235 ok\nC: RSET",
+        ),
+        (9999, "S: 334 \nC: AGEAYg==\nS: 235 ok\nC: RSET"),
+    ] {
+        let said: Vec<_> = login
+            .lines()
+            .filter_map(|line| line.strip_prefix("C: "))
+            .collect();
+        hides_exactly(&connection(port, false), login, &said[..said.len() - 1]);
+    }
+    let append = "S: + OK\nC: Subject: hello\nC:\nC: text\nS: a1 OK\nC: a2 NOOP";
+    hides_exactly(&connection(143, false), append, &["Subject: hello"]);
+    let idling = "S: + idling\nS: * 2 EXISTS\nC: DONE\nS: a1 OK\nC: a2 NOOP";
+    hides_exactly(&connection(143, false), idling, &[]);
+}
+
+#[test]
+fn so_is_a_line_of_base64_that_a_capture_begins_with() {
+    for (port, login) in [
+        (25, "C: AGEAYg==\nS: 235 ok\nC: RSET\nS: 250 ok"),
+        (
+            587,
+            "C: YWxpY2U=\nS: 334 UGFzc3dvcmQ6\nC: AGEAYg==\nS: 235 ok\nC: RSET",
+        ),
+        (143, "C: AGEAYg==\nS: a1 OK in\nC: a2 SELECT INBOX"),
+        (110, "C: AGEAYg==\nS: +OK in\nC: STAT"),
+        (4190, "C: \"AGEAYg==\"\nS: OK\nC: LISTSCRIPTS"),
+    ] {
+        let said = login.lines().filter_map(|line| line.strip_prefix("C: "));
+        let secrets: Vec<_> = said.filter(|said| said.contains('=')).collect();
+        hides_exactly(&connection(port, false), login, &secrets);
+    }
+    let long = "A".repeat(76);
+    for said in [
+        // Attachments have more than one line.
+        format!("C: {long}\nC: {long}\nC: QQ==\nC: .\nS: 250 ok"),
+        format!("C: AGEAYg==\nC:\nC: .\nS: 250 ok"),
+        // Words.
+        "C: STARTTLS\nS: 220 go".into(),
+        "C: information\nS: 500 what".into(),
+        "C: text\nS: 500 what".into(),
+    ] {
+        hides_exactly(&connection(25, false), &said, &[]);
+    }
+    hides_exactly(&connection(80, false), "C: AGEAYg==\nS: 200 ok", &[]);
+}
