@@ -339,7 +339,7 @@ fn so_is_a_line_of_base64_that_a_capture_begins_with() {
     for said in [
         // Attachments have more than one line.
         format!("C: {long}\nC: {long}\nC: QQ==\nC: .\nS: 250 ok"),
-        format!("C: AGEAYg==\nC:\nC: .\nS: 250 ok"),
+        "C: AGEAYg==\nC:\nC: .\nS: 250 ok".into(),
         // Words.
         "C: STARTTLS\nS: 220 go".into(),
         "C: information\nS: 500 what".into(),

@@ -93,9 +93,8 @@ impl Core {
         if let Some(skip) = self.skip.get_mut(direction.index()) {
             *skip = Skip::Look;
         }
-        match direction {
-            Direction::ToClient => self.reply = None,
-            Direction::ToServer => self.switch.client_text(self.kept_len()),
+        if direction == Direction::ToClient {
+            self.reply = None;
         }
     }
 

@@ -166,6 +166,7 @@ impl Core {
             let words = "a line longer than 4096 bytes".to_owned();
             out.warn(time, direction, offset, MailWarning::Malformed(words))?;
         }
+        self.switch.clear_text(direction, input.offset());
         if done && direction == Direction::ToServer {
             self.challenged = false;
         }
@@ -235,9 +236,9 @@ impl Core {
         self.kept.take().filter(|kept| !kept.is_empty())
     }
 
-    /// Bytes are missing from `offset` on: whether TLS most likely begins among them.
-    pub(crate) fn tls_due(&self, direction: Direction, offset: u64) -> bool {
-        self.switch.is_due(direction, offset, self.kept_len())
+    /// Bytes are missing: whether TLS most likely begins among them.
+    pub(crate) fn tls_due(&self, direction: Direction) -> bool {
+        self.switch.is_due(direction, self.kept.is_some())
     }
 
     /// Clear text behind STARTTLS.
@@ -251,8 +252,7 @@ impl Core {
         input: &Input<'_>,
         out: &mut Out<'_, '_>,
     ) -> Result<Option<Started>, SinkError> {
-        let text = self.kept_len();
-        let started = self.switch.begin(input, self.protocol, text, out)?;
+        let started = self.switch.begin(input, self.protocol, out)?;
         let (direction, first) = (input.direction, input.offset() == 0);
         let [client, server] = self.seen;
         let warning = match direction {
@@ -284,9 +284,8 @@ impl Core {
 
     /// The connection is over: what became of STARTTLS, as far as both sides were seen.
     pub(crate) fn close_switch(&mut self, time: Timestamp, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
-        let text = self.kept_len();
         let asked_unseen = self.seen != [true; 2] || self.gapped == [true, false] || self.gapped == [true; 2];
-        self.switch.close(time, self.protocol, text, !asked_unseen, out)
+        self.switch.close(time, self.protocol, !asked_unseen, out)
     }
 
     /// Tells an authentication's outcome.

@@ -129,9 +129,6 @@ impl Imap {
         let Some(line) = self.core.pass_line(input, kind, |_| None, out)? else {
             return Ok(Flow::Go);
         };
-        if injected {
-            self.core.switch.server_text(line.len());
-        }
         let goes_on = std::mem::take(&mut self.goes_on);
         if let Some(literal) = announced(line.ending()) {
             self.goes_on = true;

@@ -42,9 +42,6 @@ impl Pop3 {
         let Some(line) = self.core.pass_line(input, kind, |_| None, out)? else {
             return Ok(Flow::Go);
         };
-        if injected {
-            self.core.switch.server_text(line.len());
-        }
         self.server_line(&line, out)?;
         self.core.line(direction).reuse(line);
         Ok(Flow::Go)

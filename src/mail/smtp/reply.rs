@@ -61,9 +61,6 @@ impl Smtp {
         let Some(line) = self.core.pass_line(input, kind, |_| None, out)? else {
             return Ok(Flow::Go);
         };
-        if injected {
-            self.core.switch.server_text(line.len());
-        }
         self.reply_line(&line, out)?;
         self.core.line(Direction::ToClient).reuse(line);
         Ok(Flow::Go)
