@@ -82,16 +82,12 @@ impl Watchers {
                 return Ok(());
             }
             Event::Gap {
-                direction,
-                offset,
-                len,
-                time,
-                ..
+                direction, len, time, ..
             } => {
                 let watch = watched.get_or_insert_with(|| Box::new(Watch::new(connection)));
                 watch.flush(*direction, &mut out)?;
                 out.event(event)?;
-                return watch.gap(*direction, *offset, *len, *time, &mut out);
+                return watch.gap(*direction, *len, *time, &mut out);
             }
             Event::End { direction, time, how } => {
                 if let Some(watch) = watched {

@@ -213,6 +213,24 @@ fn clear_text_before_the_gap_is_injected() {
     );
     assert!(seen.has("! > @18 CommandInjection { len: 6 }"), "{:?}", seen.told);
     assert_eq!(seen.started, [(TlsHow::Starttls, [Some(24), Some(44)])]);
+    // With more of it behind the gap, what is missing is clear text, too.
+    let seen = told(
+        port,
+        dialogue,
+        &[
+            (ToServer, b"RSET\r\n"),
+            (ToServer, LOST),
+            (ToServer, b"NOOP\r\n"),
+            (ToServer, CLIENT_HELLO),
+            (ToClient, SERVER_HELLO),
+        ],
+    );
+    assert!(
+        seen.has("! > @18 CommandInjection { len: 19 }"),
+        "{:?}",
+        seen.told
+    );
+    assert_eq!(seen.started, [(TlsHow::Starttls, [Some(37), Some(44)])]);
 }
 
 #[test]

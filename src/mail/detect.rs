@@ -2,12 +2,18 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr;
+
 use crate::event::{Direction, Verdict};
 use crate::mail::Protocol;
 use crate::mail::line::split_word;
+use crate::mail::literal::is_string;
+use crate::mail::secret::is_base64;
 
 /// Longest beginning that [`begins`] wants to see.
 const LONGEST: usize = 48;
+/// And [`challenges`].
+const LONG: usize = 512;
 
 /// What a side's first line says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +122,24 @@ fn starts(line: &[u8], with: &[&[u8]]) -> Verdict {
     verdict
 }
 
+/// Whether a server's line is a challenge in this protocol, as far as its shape tells.
+pub(crate) fn challenges(protocol: Protocol, line: &[u8]) -> Verdict {
+    let head = line.get(..LONG).unwrap_or(line);
+    let whole = memchr(b'\n', head);
+    let text = head.get(..whole.unwrap_or(head.len())).unwrap_or_default();
+    let text = text.strip_suffix(b"\r").unwrap_or(text);
+    let may = match (protocol, text) {
+        (Protocol::Imap | Protocol::Pop3, [b'+'] | [b'+', b' ', ..]) => true,
+        (Protocol::ManageSieve, [b'"' | b'{', ..]) => whole.is_none() || is_string(text),
+        _ => false,
+    };
+    match may && text.iter().all(|byte| matches!(byte, b' '..=b'~')) {
+        false => Verdict::No,
+        true if whole.is_some() || head.len() == LONG => Verdict::Yes,
+        true => Verdict::Unsure,
+    }
+}
+
 /// What the server's first line says. `greeting`: it is the first of the connection, and nobody spoke before.
 pub(crate) fn server_line(line: &[u8], greeting: bool) -> Evidence {
     let contains = |word: &[u8]| {
@@ -127,8 +151,9 @@ pub(crate) fn server_line(line: &[u8], greeting: bool) -> Evidence {
         [b'2'..=b'5', b'0'..=b'9', b'0'..=b'9', ..] if contains(b"SMTP") => Evidence::Strong(Protocol::Smtp),
         // A host's name may hold these letters, or be this word: the client's command decides.
         [b'2'..=b'5', b'0'..=b'9', b'0'..=b'9', ..] if names_ftp(line) => Evidence::Any,
-        // `Username:` and `Password:`.
-        b"334 VXNlcm5hbWU6" | b"334 UGFzc3dvcmQ6" => Evidence::Strong(Protocol::Smtp),
+        [b'3', b'3', b'4', text @ ..] if may_be_challenge(text.trim_ascii()) => {
+            Evidence::Strong(Protocol::Smtp)
+        }
         // NNTP greets by 200 and 201, and so do others; SMTP by 220, or by what says why not.
         [b'2', b'0', ..] if greeting => Evidence::Not,
         [b'2'..=b'5', b'0'..=b'9', b'0'..=b'9', ..] => Evidence::Weak(Protocol::Smtp),
@@ -147,6 +172,11 @@ pub(crate) fn server_line(line: &[u8], greeting: bool) -> Evidence {
         _ if line.starts_with(b"\"IMPLEMENTATION\"") => Evidence::Strong(Protocol::ManageSieve),
         _ => Evidence::Not,
     }
+}
+
+/// Behind AUTH.
+fn may_be_challenge(text: &[u8]) -> bool {
+    text.is_empty() || is_base64(text)
 }
 
 fn names_ftp(greeting: &[u8]) -> bool {

@@ -28,6 +28,15 @@ pub(crate) fn announced(line: &[u8]) -> Option<Announced> {
     Some(Announced { len, waits })
 }
 
+/// Whether a line is one string and nothing else: quoted, or the announcement of a literal.
+pub(crate) fn is_string(line: &[u8]) -> bool {
+    match line {
+        [b'"', inner @ .., b'"'] => !inner.contains(&b'"'),
+        [b'{', digits @ .., b'}'] => !digits.is_empty() && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    }
+}
+
 /// The next argument of a command, quotes undone, and what is behind it.
 pub(crate) fn argument(bytes: &[u8]) -> (Vec<u8>, &[u8]) {
     let bytes = bytes.trim_ascii_start();

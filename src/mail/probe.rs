@@ -5,11 +5,11 @@
 
 use crate::event::{Direction, Kind, SinkError, Verdict};
 use crate::mail::Protocol;
-use crate::mail::detect::{Evidence, Judgement, begins, client_line, judge, server_line};
+use crate::mail::detect::{Evidence, Judgement, begins, challenges, client_line, judge, server_line};
 use crate::mail::input::{Input, Kept, Out};
 use crate::mail::line::{Line, without_end};
 use crate::mail::preamble::{Preamble, Preambled, secret_in};
-use crate::mail::secret;
+use crate::mail::secret::{self, answers};
 use crate::mail::starttls::sniff;
 use crate::time::Timestamp;
 
@@ -165,6 +165,22 @@ impl Probe {
         let verdict = begins(direction, input.rest());
         if verdict == Verdict::Unsure && !input.last {
             return Ok(Err(Some(Outcome::Hold)));
+        }
+        // In the middle of a login nothing but the port says what it is.
+        if let (Some(protocol), false, Verdict::No, None) =
+            (self.hint, self.from_start, verdict, side.evidence)
+        {
+            let rest = input.rest();
+            let secret = match direction {
+                Direction::ToServer => answers(rest, input.last),
+                Direction::ToClient => challenges(protocol, rest),
+            };
+            match (secret, direction) {
+                (Verdict::Yes, Direction::ToServer) => input.pass(rest.len(), Kind::Secret, out)?,
+                (Verdict::Yes, Direction::ToClient) => return Ok(Err(Some(Outcome::Mail(protocol, false)))),
+                (Verdict::Unsure, _) if !input.last => return Ok(Err(Some(Outcome::Hold))),
+                _ => {}
+            }
         }
         side.begun = true;
         self.first

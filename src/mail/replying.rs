@@ -65,6 +65,7 @@ impl Core {
 
     /// The reply in the making is complete: it and the offset behind it.
     pub(crate) fn take_reply(&mut self) -> Option<(Reply, u64)> {
+        self.challenged = false;
         self.reply.take().map(|replying| (replying.reply, replying.end))
     }
 

@@ -45,6 +45,9 @@ impl Core {
                     Direction::ToClient => Kind::Plain,
                 };
                 input.pass(n, kind, out)?;
+                if done && input.direction == Direction::ToServer {
+                    self.challenged = false;
+                }
                 if done { Skip::No } else { Skip::Rest }
             }
         };
@@ -56,11 +59,19 @@ impl Core {
 
     /// What the client's bytes are called when they are not understood.
     pub(crate) fn unknown_kind(&self) -> Kind {
-        if self.auth.is_some() {
+        if self.auth.is_some() || self.challenged {
             Kind::Secret
         } else {
             Kind::Plain
         }
+    }
+
+    /// A challenge of a command that was not seen, `lost` being whether the client's bytes are in doubt already.
+    /// True where its next line is a secret; else it is one if a gap comes before it, which then held the command:
+    /// of bytes that are missing one hears when those behind them come.
+    pub(crate) fn challenge(&mut self, lost: bool) -> bool {
+        self.challenged = true;
+        lost || self.doubt.is_some()
     }
 
     /// The line in the making, cut short by a gap.
@@ -82,9 +93,8 @@ impl Core {
         if let Some(skip) = self.skip.get_mut(direction.index()) {
             *skip = Skip::Look;
         }
-        match direction {
-            Direction::ToClient => self.reply = None,
-            Direction::ToServer => self.switch.client_text(self.kept_len()),
+        if direction == Direction::ToClient {
+            self.reply = None;
         }
     }
 

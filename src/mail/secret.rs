@@ -2,7 +2,13 @@
 //!
 //! A line's words are cut by [`split_word`], as the parsers do: what they obey as AUTH is hidden as AUTH.
 
-use crate::mail::line::{split_word, word_start};
+use memchr::memchr;
+
+use crate::event::Verdict;
+use crate::mail::line::{split_word, without_end, word_start};
+
+/// Longest line that [`answers`] waits for.
+const MAX_ANSWER: usize = 4096;
 
 fn is_verb(line: &[u8], verb: &str) -> bool {
     split_word(line).0.eq_ignore_ascii_case(verb.as_bytes())
@@ -75,6 +81,35 @@ fn may_announce(bytes: &[u8]) -> bool {
 /// In a line of a protocol that is not known yet.
 pub(crate) fn in_any(line: &[u8]) -> Option<usize> {
     in_pop3(line).or_else(|| in_sieve(line)).or_else(|| in_imap(line))
+}
+
+/// Whether a text is base64, and not a word that happens to be: those are shorter, or of another length.
+pub(crate) fn is_base64(text: &[u8]) -> bool {
+    let digits = text.strip_suffix(b"=").unwrap_or(text);
+    let digits = digits.strip_suffix(b"=").unwrap_or(digits);
+    text.len() >= 8 && text.len().is_multiple_of(4) && digits.iter().all(is_base64_digit)
+}
+
+fn is_base64_digit(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/')
+}
+
+/// Whether all that a client says is one line of base64, quoted or not: it waits for what the server makes of it.
+/// A message's lines are not alone. `last`: it says no more.
+pub(crate) fn answers(said: &[u8], last: bool) -> Verdict {
+    let end = memchr(b'\n', said).map_or(said.len(), |end| end + 1);
+    let text = without_end(said);
+    let plausible = |byte: &u8| is_base64_digit(byte) || matches!(byte, b'=' | b'"' | b'\r');
+    if end < said.len() || said.len() > MAX_ANSWER || !text.iter().all(plausible) {
+        return Verdict::No;
+    }
+    let text = text.strip_prefix(b"\"").unwrap_or(text);
+    let text = text.strip_suffix(b"\"").unwrap_or(text);
+    match last {
+        false => Verdict::Unsure,
+        true if text.len() < end && is_base64(text) => Verdict::Yes,
+        true => Verdict::No,
+    }
 }
 
 /// Length of an atom or a quoted string at the start of `bytes`, once its end is there.

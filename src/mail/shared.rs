@@ -53,6 +53,8 @@ pub(crate) struct Core {
     pub(crate) gapped: [bool; 2],
     /// Looking for the start of a line.
     pub(crate) skip: [Skip; 2],
+    /// The server's last reply was a challenge of a command that was not seen, and no line has answered it yet.
+    pub(crate) challenged: bool,
     /// Warnings given, once each and direction.
     warned: u8,
     pub(crate) reply: Option<Box<Replying>>,
@@ -72,6 +74,7 @@ impl Core {
             seen: [false; 2],
             gapped: [false; 2],
             skip: [Skip::No; 2],
+            challenged: false,
             warned: 0,
             reply: None,
         }
@@ -163,6 +166,10 @@ impl Core {
             let words = "a line longer than 4096 bytes".to_owned();
             out.warn(time, direction, offset, MailWarning::Malformed(words))?;
         }
+        self.switch.clear_text(direction, input.offset());
+        if done && direction == Direction::ToServer {
+            self.challenged = false;
+        }
         Ok(done.then(|| self.line(direction).take()))
     }
 
@@ -229,9 +236,9 @@ impl Core {
         self.kept.take().filter(|kept| !kept.is_empty())
     }
 
-    /// Bytes are missing from `offset` on: whether TLS most likely begins among them.
-    pub(crate) fn tls_due(&self, direction: Direction, offset: u64) -> bool {
-        self.switch.is_due(direction, offset, self.kept_len())
+    /// Bytes are missing: whether TLS most likely begins among them.
+    pub(crate) fn tls_due(&self, direction: Direction) -> bool {
+        self.switch.is_due(direction, self.kept.is_some())
     }
 
     /// Clear text behind STARTTLS.
@@ -245,8 +252,7 @@ impl Core {
         input: &Input<'_>,
         out: &mut Out<'_, '_>,
     ) -> Result<Option<Started>, SinkError> {
-        let text = self.kept_len();
-        let started = self.switch.begin(input, self.protocol, text, out)?;
+        let started = self.switch.begin(input, self.protocol, out)?;
         let (direction, first) = (input.direction, input.offset() == 0);
         let [client, server] = self.seen;
         let warning = match direction {
@@ -278,9 +284,8 @@ impl Core {
 
     /// The connection is over: what became of STARTTLS, as far as both sides were seen.
     pub(crate) fn close_switch(&mut self, time: Timestamp, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
-        let text = self.kept_len();
         let asked_unseen = self.seen != [true; 2] || self.gapped == [true, false] || self.gapped == [true; 2];
-        self.switch.close(time, self.protocol, text, !asked_unseen, out)
+        self.switch.close(time, self.protocol, !asked_unseen, out)
     }
 
     /// Tells an authentication's outcome.

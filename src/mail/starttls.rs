@@ -62,10 +62,8 @@ pub(crate) struct Switch {
     stripped_told: bool,
     /// Offsets where TLS has begun.
     began: [Option<u64>; 2],
-    /// Clear text of the server where its TLS should be.
-    server_text: u64,
-    /// The same of the client, before a gap.
-    client_text: u64,
+    /// Where each side's clear text ends, as far as it has come: its TLS is due there. By [`Direction::index`].
+    clear_end: [u64; 2],
     /// The server has answered TLS in clear text, and nothing else yet.
     alone: bool,
 }
@@ -79,8 +77,7 @@ impl Switch {
             unused_told: false,
             stripped_told: false,
             began: [None; 2],
-            server_text: 0,
-            client_text: 0,
+            clear_end: [0; 2],
             alone: false,
         }
     }
@@ -93,8 +90,6 @@ impl Switch {
     /// The client asks for it; its line ends at `end`.
     pub(crate) fn ask(&mut self, end: u64) {
         self.asked = true;
-        self.server_text = 0;
-        self.client_text = 0;
         self.began = [None; 2];
         self.state = State::Asked { client: end };
     }
@@ -104,15 +99,12 @@ impl Switch {
         matches!(self.state, State::Agreed { .. })
     }
 
-    /// Bytes from `offset` on are missing: whether TLS most likely begins among them. `client_text` as in
-    /// [`Switch::begin`].
-    pub(crate) fn is_due(&self, direction: Direction, offset: u64, client_text: u64) -> bool {
+    /// Bytes are missing: whether TLS most likely begins among them. `waits`: the client has not gone on.
+    pub(crate) fn is_due(&self, direction: Direction, waits: bool) -> bool {
         match self.state {
             State::Idle => false,
             // The agreement may be what the capture lacks, too; who does not get it goes on in clear.
-            State::Asked { client } => {
-                direction == Direction::ToServer && offset == client.saturating_add(client_text)
-            }
+            State::Asked { .. } => direction == Direction::ToServer && waits,
             State::Agreed { .. } => true,
         }
     }
@@ -190,16 +182,12 @@ impl Switch {
         tell(time, protocol, StarttlsOutcome::OfferedNotUsed, out)
     }
 
-    /// Clear text of the server behind its agreement has passed.
-    pub(crate) fn server_text(&mut self, len: u64) {
-        self.server_text = self.server_text.saturating_add(len);
-        self.alone = self.has_begun(Direction::ToServer);
-    }
-
-    /// So much clear text of the client has passed, before bytes are missing.
-    pub(crate) fn client_text(&mut self, len: u64) {
-        if self.is_agreed() {
-            self.client_text = self.client_text.saturating_add(len);
+    /// Clear text has passed, up to `end`; it may have been read before.
+    pub(crate) fn clear_text(&mut self, direction: Direction, end: u64) {
+        let clear_end = direction.of_mut(&mut self.clear_end);
+        *clear_end = end.max(*clear_end);
+        if direction == Direction::ToClient && self.is_agreed() && !self.has_begun(direction) {
+            self.alone = self.has_begun(Direction::ToServer);
         }
     }
 
@@ -214,19 +202,18 @@ impl Switch {
         tell(time, protocol, StarttlsOutcome::AcceptedNoTls, out)
     }
 
-    /// TLS begins in a direction, at this offset. `client_text`: bytes in clear behind the command.
+    /// TLS begins in a direction, at this offset.
     ///
     /// Gives what to tell of it if it is the first direction, and how.
     pub(crate) fn begin(
         &mut self,
         input: &Input<'_>,
         protocol: Protocol,
-        client_text: u64,
         out: &mut Out<'_, '_>,
     ) -> Result<Option<Started>, SinkError> {
         let (time, offset, direction) = (input.time(), input.offset(), input.direction);
         let first = self.began == [None; 2];
-        let client_text = client_text.saturating_add(self.client_text);
+        let [client_offset, server_offset] = self.clear_end;
         if let Some(began) = self.began.get_mut(direction.index()) {
             *began = Some(offset);
         }
@@ -238,16 +225,11 @@ impl Switch {
                 }
                 (TlsHow::Found, offsets)
             }
-            State::Asked { client } => match direction {
+            State::Asked { .. } => match direction {
                 Direction::ToServer => (TlsHow::Starttls, [Some(offset), None]),
-                Direction::ToClient => (
-                    TlsHow::Starttls,
-                    [Some(client.saturating_add(client_text)), Some(offset)],
-                ),
+                Direction::ToClient => (TlsHow::Starttls, [Some(client_offset), Some(offset)]),
             },
             State::Agreed { client, server } => {
-                let client_offset = client.saturating_add(client_text);
-                let server_offset = server.saturating_add(self.server_text);
                 if first {
                     let outcome = StarttlsOutcome::Accepted {
                         client_offset,
@@ -255,21 +237,18 @@ impl Switch {
                     };
                     tell(time, protocol, outcome, out)?;
                 }
-                if direction == Direction::ToServer && client_text > 0 {
-                    let warning = MailWarning::CommandInjection { len: client_text };
-                    out.warn(time, Direction::ToServer, client, warning)?;
+                if direction == Direction::ToServer && client_offset > client {
+                    let len = client_offset - client;
+                    out.warn(time, direction, client, MailWarning::CommandInjection { len })?;
                 }
-                if self.server_text > 0 && (first || direction == Direction::ToClient) {
-                    let len = std::mem::take(&mut self.server_text);
-                    out.warn(
-                        time,
-                        Direction::ToClient,
-                        server,
-                        MailWarning::ResponseInjection { len },
-                    )?;
+                if server_offset > server && (first || direction == Direction::ToClient) {
+                    let warning = MailWarning::ResponseInjection {
+                        len: server_offset - server,
+                    };
+                    out.warn(time, Direction::ToClient, server, warning)?;
                     self.state = State::Agreed {
                         client,
-                        server: server.saturating_add(len),
+                        server: server_offset,
                     };
                 }
                 (TlsHow::Starttls, [Some(client_offset), Some(server_offset)])
@@ -286,12 +265,11 @@ impl Switch {
         self.alone = false;
     }
 
-    /// The connection is over. `client_text` as in [`Switch::begin`]; `client_seen`: all that the client said.
+    /// The connection is over. `client_seen`: all that the client said.
     pub(crate) fn close(
         &mut self,
         time: Timestamp,
         protocol: Protocol,
-        client_text: u64,
         client_seen: bool,
         out: &mut Out<'_, '_>,
     ) -> Result<(), SinkError> {
@@ -299,11 +277,11 @@ impl Switch {
             let words = "the server answers TLS in clear text".to_owned();
             out.warn(time, Direction::ToClient, server, MailWarning::Malformed(words))?;
         }
-        if self.is_agreed() && self.began == [None; 2] {
-            let outcome = if client_text > 0 || self.client_text > 0 || self.server_text > 0 {
-                StarttlsOutcome::AcceptedNoTls
-            } else {
+        if let (State::Agreed { client, server }, [None, None]) = (self.state, self.began) {
+            let outcome = if self.clear_end == [client, server] {
                 StarttlsOutcome::AcceptedNothing
+            } else {
+                StarttlsOutcome::AcceptedNoTls
             };
             self.state = State::Idle;
             return tell(time, protocol, outcome, out);

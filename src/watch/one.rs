@@ -294,7 +294,6 @@ impl Watch {
     pub(super) fn gap(
         &mut self,
         direction: Direction,
-        offset: u64,
         len: u64,
         time: Timestamp,
         out: &mut Out<'_, '_>,
@@ -310,10 +309,10 @@ impl Watch {
                 if stage == Stage::Mail {
                     *direction.of_mut(&mut self.stages) = Stage::MailOrTls;
                 }
-                let mut due = session.core().tls_due(direction, offset);
+                let mut due = session.core().tls_due(direction);
                 session.gap(direction, len, out)?;
                 // A reply that the gap cut short may have been the agreement.
-                due |= session.core().tls_due(direction, offset);
+                due |= session.core().tls_due(direction);
                 if due {
                     *direction.of_mut(&mut self.stages) = Stage::Resume;
                 }

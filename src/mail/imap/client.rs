@@ -204,7 +204,14 @@ impl Imap {
         } else {
             line.text().to_vec()
         };
-        let password = self.core.auth.as_mut().is_some_and(|auth| auth.response(&text));
+        let Some(auth) = &mut self.core.auth else {
+            // Of a command that was not seen. One literal of LOGIN announces the other.
+            if announced(line.ending()).is_none() {
+                self.mode = Mode::Lost;
+            }
+            return Ok(());
+        };
+        let password = auth.response(&text);
         self.undecided(Why::Auth);
         if password {
             self.core.clear_password(line.time, line.offset, out)?;

@@ -7,13 +7,16 @@ use crate::mail::MailEvent;
 use crate::mail::detect::server_begins;
 use crate::mail::input::{Input, Out};
 use crate::mail::line::{Line, split_word};
-use crate::mail::literal::announced;
+use crate::mail::literal::{announced, is_string};
 use crate::mail::shared::Flow;
 
 use super::{Asked, Imap, Mode, Why};
 
 /// Bytes of a tag, and some more, that must be there to tell a refusal.
 const HEAD: usize = 40;
+
+/// A base64 challenge has so many characters, `Username:` for one.
+const LONG_WORD: usize = 12;
 
 /// What a line is.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,11 +35,21 @@ fn is_code(word: &[u8]) -> bool {
         .any(|code| word.eq_ignore_ascii_case(code))
 }
 
+/// A word with `idl` in it, in whichever language: in base64, which is one long word, the letters mean nothing.
+fn speaks_of_idling(text: &[u8]) -> bool {
+    let idl = |word: &[u8]| word.windows(3).any(|three| three.eq_ignore_ascii_case(b"idl"));
+    text.split(u8::is_ascii_whitespace)
+        .any(|word| word.len() < LONG_WORD && idl(word))
+}
+
 impl Imap {
     fn said<'t>(&self, text: &'t [u8]) -> Said<'t> {
         let (first, rest) = split_word(text);
         if self.is_sieve() {
-            let challenge = matches!(text.first(), Some(b'"' | b'{')) && self.core.auth.is_some();
+            let challenge = match self.core.auth {
+                Some(_) => matches!(text.first(), Some(b'"' | b'{')),
+                None => is_string(text) && self.may_challenge(),
+            };
             return match first {
                 code if is_code(code) => Said::Done(&[], code, rest),
                 _ if challenge => Said::GoOn(text),
@@ -49,6 +62,11 @@ impl Imap {
             (tag, (code, text)) if is_code(code) => Said::Done(tag, code, text),
             _ => Said::Data(text),
         }
+    }
+
+    /// ManageSieve: nobody has asked for what the server says, and it is at the start of it.
+    fn may_challenge(&self) -> bool {
+        self.core.greeted && self.queue.is_empty() && !self.core.is_replying()
     }
 
     /// What a line that begins so is called; `None` where it is too short to tell.
@@ -111,9 +129,6 @@ impl Imap {
         let Some(line) = self.core.pass_line(input, kind, |_| None, out)? else {
             return Ok(Flow::Go);
         };
-        if injected {
-            self.core.switch.server_text(line.len());
-        }
         let goes_on = std::mem::take(&mut self.goes_on);
         if let Some(literal) = announced(line.ending()) {
             self.goes_on = true;
@@ -185,11 +200,13 @@ impl Imap {
     fn go_on(&mut self, line: &Line, text: &[u8], out: &mut Out<'_, '_>) -> Result<(), SinkError> {
         let asked = self.queue.back().map(|asked| (asked.verb.as_str(), asked.time));
         // Of a command that was not seen: to log in, most likely, unless it is to wait (IDLE, RFC 2177).
-        let idle = text.windows(3).any(|three| three.eq_ignore_ascii_case(b"idl"));
-        let not_seen = asked.is_none() && !idle && (self.mode == Mode::Lost || self.core.doubt.is_some());
+        let not_seen = asked.is_none() && !speaks_of_idling(text);
         self.core.single_reply(line, b"+", text, asked, out)?;
         match self.mode {
-            Mode::Commands | Mode::Lost if not_seen => self.understand_kept(Mode::Secret, out),
+            Mode::Commands | Mode::Lost if not_seen => match self.core.challenge(self.mode == Mode::Lost) {
+                true => self.understand_kept(Mode::Secret, out),
+                false => Ok(()),
+            },
             Mode::Undecided(Why::Auth) => self.understand_kept(Mode::Secret, out),
             Mode::Undecided(Why::Literal(left, kind)) => {
                 self.mode = Mode::Literal(left, kind);

@@ -42,17 +42,17 @@ impl Pop3 {
             return Ok(Flow::Go);
         };
         match self.mode {
-            Mode::Secret => {
-                let password = self
-                    .core
-                    .auth
-                    .as_mut()
-                    .is_some_and(|auth| auth.response(line.text()));
-                self.undecided(false);
-                if password {
-                    self.core.clear_password(line.time, line.offset, out)?;
+            Mode::Secret => match &mut self.core.auth {
+                Some(auth) => {
+                    let password = auth.response(line.text());
+                    self.undecided(false);
+                    if password {
+                        self.core.clear_password(line.time, line.offset, out)?;
+                    }
                 }
-            }
+                // Of an AUTH that was not seen: what comes behind it is not known.
+                None => self.mode = Mode::Lost,
+            },
             Mode::Lost if !self.known => {}
             Mode::Commands | Mode::Lost => {
                 self.mode = Mode::Commands;

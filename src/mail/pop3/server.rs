@@ -42,9 +42,6 @@ impl Pop3 {
         let Some(line) = self.core.pass_line(input, kind, |_| None, out)? else {
             return Ok(Flow::Go);
         };
-        if injected {
-            self.core.switch.server_text(line.len());
-        }
         self.server_line(&line, out)?;
         self.core.line(direction).reuse(line);
         Ok(Flow::Go)
@@ -85,7 +82,9 @@ impl Pop3 {
             self.core.gapped(Direction::ToServer);
             self.tell(None, out)?;
             return match self.mode {
-                Mode::Undecided(_) if !self.core.switch.is_agreed() => self.understand_kept(Mode::Lost, out),
+                Mode::Secret | Mode::Undecided(_) if !self.core.switch.is_agreed() => {
+                    self.understand_kept(Mode::Lost, out)
+                }
                 _ => Ok(()),
             };
         };
@@ -110,11 +109,16 @@ impl Pop3 {
             self.core.tell_reply(&mut reply, asked, out)?;
         }
         // Nothing else is answered by `+`: the AUTH before it is what was not seen.
-        let not_seen = self.queue.is_empty() && (self.mode == Mode::Lost || self.core.doubt.is_some());
-        match self.mode {
-            Mode::Undecided(false) => self.understand_kept(Mode::Secret, out),
-            Mode::Commands | Mode::Lost if not_seen => self.understand_kept(Mode::Secret, out),
-            _ => Ok(()),
+        let answered = match self.mode {
+            Mode::Undecided(false) => true,
+            Mode::Commands | Mode::Lost if self.queue.is_empty() => {
+                self.core.challenge(self.mode == Mode::Lost)
+            }
+            _ => false,
+        };
+        match answered {
+            true => self.understand_kept(Mode::Secret, out),
+            false => Ok(()),
         }
     }
 

@@ -240,11 +240,12 @@ impl Smtp {
     }
 
     fn secret(&mut self, line: &Line, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
-        let password = self
-            .core
-            .auth
-            .as_mut()
-            .is_some_and(|auth| auth.response(line.text()));
+        let Some(auth) = &mut self.core.auth else {
+            // Of an AUTH that was not seen: what comes behind it is not known.
+            self.mode = Mode::Lost;
+            return Ok(());
+        };
+        let password = auth.response(line.text());
         self.undecided(Why::Auth);
         if password {
             self.core.clear_password(line.time, line.offset, out)?;

@@ -61,9 +61,6 @@ impl Smtp {
         let Some(line) = self.core.pass_line(input, kind, |_| None, out)? else {
             return Ok(Flow::Go);
         };
-        if injected {
-            self.core.switch.server_text(line.len());
-        }
         self.reply_line(&line, out)?;
         self.core.line(Direction::ToClient).reuse(line);
         Ok(Flow::Go)
@@ -166,13 +163,17 @@ impl Smtp {
     /// A reply to no command that was seen: 421 and 451 at any time, and any behind a gap.
     fn unasked(&mut self, reply: &mut Reply, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
         self.core.tell_reply(reply, None, out)?;
-        let mid_stream = self.core.doubt.is_some();
+        // These answer nothing but AUTH.
+        if matches!(reply.code.as_str(), "235" | "535") {
+            self.core.tell_auth(Some(reply.code == "235"), out)?;
+        }
         match (reply.code.as_str(), self.mode) {
-            ("334", Mode::Commands) if mid_stream => self.understand_kept(Mode::Secret, out),
             ("354", Mode::Lost | Mode::Commands | Mode::Undecided(Why::Data)) => self.begin_body(out),
-            ("334", Mode::Lost | Mode::Undecided(Why::Auth)) => {
-                self.core.restart(Direction::ToServer);
-                self.understand_kept(Mode::Secret, out)
+            ("334", Mode::Commands | Mode::Lost | Mode::Secret | Mode::Undecided(Why::Auth)) => {
+                match self.core.challenge(self.mode != Mode::Commands) {
+                    true => self.understand_kept(Mode::Secret, out),
+                    false => Ok(()),
+                }
             }
             ("421", _) => {
                 self.mails.refuse_current(reply);
@@ -187,7 +188,9 @@ impl Smtp {
                 }
                 Ok(())
             }
-            (_, Mode::Undecided(_)) if !self.core.switch.is_agreed() => self.understand_kept(Mode::Lost, out),
+            (_, Mode::Secret | Mode::Undecided(_)) if !self.core.switch.is_agreed() => {
+                self.understand_kept(Mode::Lost, out)
+            }
             _ => Ok(()),
         }
     }
