@@ -80,7 +80,25 @@ fn a_message_whose_end_the_client_did_not_send_wants_no_answer() {
             totals.contains("mails: 0 accepted, 0 refused, 1 not finished"),
             "{totals}"
         );
+        let (_place, path) = saved(&talk);
+        let events = run(flowdump().arg("--json").arg("-r").arg(path)).ok().text();
+        assert!(events.contains(r#""unfinished":true"#), "{events}");
     }
+}
+
+#[test]
+fn a_message_in_chunks_without_the_last_is_not_finished() {
+    let mut talk = greeted();
+    talk.client(b"MAIL FROM:<a@c.test>\r\n")
+        .server(b"250 ok\r\n")
+        .client(b"RCPT TO:<b@mx.test>\r\n")
+        .server(b"250 ok\r\n")
+        .client(b"BDAT 7\r\nhello\r\n")
+        .server(b"250 7 octets received\r\n")
+        .close();
+    let (row, totals) = summary(&talk);
+    assert!(row.contains("message not finished"), "{row}");
+    assert!(totals.contains("1 not finished"), "{totals}");
 }
 
 #[test]

@@ -332,7 +332,8 @@ fn transaction(mail: &Transaction, helo: Option<&str>, tls: bool) -> Value {
         "date": header("date"), "from": header("from"), "to": header("to"), "cc": header("cc"),
         "reply_to": header("reply-to"), "msg_id": header("message-id"), "in_reply_to": header("in-reply-to"),
         "subject": header("subject"), "user_agent": header("user-agent").or_else(|| header("x-mailer")),
-        "last_reply": mail.reply.as_ref().map(reply_text), "accepted": mail.accepted, "size": mail.size, "tls": tls,
+        "last_reply": mail.reply.as_ref().map(reply_text), "accepted": mail.accepted,
+        "unfinished": mail.is_unfinished(), "size": mail.size, "tls": tls,
     })
 }
 

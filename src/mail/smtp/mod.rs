@@ -179,7 +179,8 @@ impl Smtp {
             }
         }
         self.core.tell_auth(None, out)?;
-        if let (Mode::Body | Mode::Chunk { .. }, Some(body)) = (self.mode, self.body.take()) {
+        // Behind a chunk that was not the last others were to come.
+        if let Some(body) = self.body.take() {
             self.mails.cut_off(*body);
         }
         self.mails.close(out)
