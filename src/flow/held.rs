@@ -90,18 +90,13 @@ impl Held {
         !self.is_empty() && self.covering(offset.saturating_sub(1)).is_some()
     }
 
-    /// How many pieces follow one another without a hole, from the first on, and where they end.
-    pub(super) fn first_run(&self) -> Option<(usize, u64)> {
-        let mut end = self.first()?;
-        let mut count = 0;
-        for (offset, piece) in &self.pieces {
-            if *offset != end {
-                break;
-            }
-            end += piece.len();
-            count += 1;
-        }
-        Some((count, end))
+    /// Whether at least `count` pieces follow one another without a hole, from the first on.
+    pub(super) fn begins_with(&self, count: usize) -> bool {
+        let mut end = self.first();
+        let run = self.pieces.iter().take(count);
+        run.take_while(|(offset, piece)| end.replace(*offset + piece.len()) == Some(**offset))
+            .count()
+            == count
     }
 
     /// Takes the first piece out if it begins at `offset`.
@@ -325,11 +320,28 @@ mod tests {
     }
 
     #[test]
+    fn a_run_ends_at_the_first_hole() {
+        let mut held = Held::default();
+        assert!(!held.begins_with(1));
+        for offset in [10, 12, 16, 18] {
+            insert(&mut held, offset, b"xx");
+        }
+        assert!(held.begins_with(2) && !held.begins_with(3));
+        insert(&mut held, 14, b"xx");
+        assert!(held.begins_with(5) && !held.begins_with(6));
+    }
+
+    #[test]
     fn what_the_snaplen_cut_keeps_its_place() {
         let mut held = Held::default();
         let result = held.insert(100, b"abc", 7, Came::default(), &Lasting::default());
         assert_eq!(result.new, 10);
-        assert_eq!(held.first_run(), Some((1, 110)));
+        assert!(held.begins_with(1) && !held.begins_with(2));
+        insert(&mut held, 110, b"d");
+        assert!(
+            held.begins_with(2) && !held.begins_with(3),
+            "nothing is missing between"
+        );
         assert_eq!(
             insert(&mut held, 105, b"zz"),
             Inserted {

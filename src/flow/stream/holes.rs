@@ -159,10 +159,7 @@ impl Stream {
     /// Whether a hole may be declared up to `target`: not on the word of a lone segment far ahead.
     pub(super) fn believable(&self, target: u64) -> bool {
         target <= self.next.max(self.acked.unwrap_or(0)).saturating_add(PLAUSIBLE)
-            || self
-                .held
-                .first_run()
-                .is_some_and(|(count, _)| count >= CONFIRMING)
+            || self.held.begins_with(CONFIRMING)
     }
 
     /// Gives up on all that waits from `target` on. Says so, and leaves nothing to wait for.
