@@ -20,7 +20,8 @@ pub(super) struct Piece {
     pub(super) came: Came,
 }
 
-/// When a piece came, and with which packet of the run: times may be equal, or go back.
+/// When a piece came, and with which packet of the run: times may be equal, or go back. A piece that came late keeps
+/// older ones waiting: it counts as the oldest of them.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Came {
     pub(super) time: Timestamp,
@@ -68,21 +69,9 @@ impl Held {
     }
 
     /// The same, and when it came.
-    pub(super) fn first_with_time(&self) -> Option<(u64, Timestamp)> {
+    pub(super) fn first_came(&self) -> Option<(u64, Came)> {
         let first = self.pieces.first_key_value();
-        first.map(|(offset, piece)| (*offset, piece.came.time))
-    }
-
-    /// For each piece, the last one first, the earliest packet from it on.
-    pub(super) fn ages(&self) -> Vec<u64> {
-        let mut earliest = u64::MAX;
-        let pieces = self.pieces.values().rev();
-        pieces
-            .map(|piece| {
-                earliest = earliest.min(piece.came.arrival);
-                earliest
-            })
-            .collect()
+        first.map(|(offset, piece)| (*offset, piece.came))
     }
 
     /// Whether the byte before `offset` is held.
@@ -176,12 +165,11 @@ impl Held {
                     at = upto;
                 }
                 None => {
-                    let upto = self
-                        .pieces
-                        .range(at..)
-                        .next()
-                        .map_or(end, |(start, _)| end.min(*start));
-                    self.fill(at, upto, offset, bytes, came, lasting);
+                    let behind = self.pieces.range(at..).next();
+                    let upto = behind.map_or(end, |(start, _)| end.min(*start));
+                    // Earlier than this one, and than all behind it.
+                    let arrival = behind.map_or(came.arrival, |(_, piece)| piece.came.arrival);
+                    self.fill(at, upto, offset, bytes, Came { arrival, ..came }, lasting);
                     result.new += upto - at;
                     at = upto;
                 }
@@ -329,6 +317,31 @@ mod tests {
         assert!(held.begins_with(2) && !held.begins_with(3));
         insert(&mut held, 14, b"xx");
         assert!(held.begins_with(5) && !held.begins_with(6));
+    }
+
+    #[test]
+    fn a_piece_counts_as_the_oldest_of_those_that_it_keeps_waiting() {
+        let mut held = Held::default();
+        let pieces: [(u64, &[u8]); 5] = [
+            (30, b"C"),
+            (40, b"D"),
+            (20, b"B"),
+            (35, b"c"),
+            (10, b"A..........b"),
+        ];
+        for ((offset, bytes), arrival) in pieces.into_iter().zip(1..) {
+            let came = Came {
+                arrival,
+                ..Came::default()
+            };
+            held.insert(offset, bytes, 0, came, &Lasting::default());
+        }
+        let mut ages = Vec::new();
+        while let Some((offset, came)) = held.first_came() {
+            ages.push((offset, came.arrival));
+            held.take_at(offset);
+        }
+        assert_eq!(ages, [(10, 1), (20, 1), (21, 1), (30, 1), (35, 2), (40, 2)]);
     }
 
     #[test]

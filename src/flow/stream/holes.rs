@@ -139,7 +139,7 @@ impl Stream {
                 self.due = due;
                 return Ok(());
             };
-            let time = self.held.first_with_time().map_or(out.time, |(_, time)| time);
+            let time = self.held.first_came().map_or(out.time, |(_, came)| came.time);
             self.gap(target, reason, time, out)?;
             self.drain(options, out)?;
             self.waiting = self.waiting.map(|_| out.now);
