@@ -151,16 +151,12 @@ impl Held {
             match self.covering(at) {
                 Some((start, piece)) => {
                     let upto = end.min(start + piece.len());
-                    let differ = difference(
-                        lasting.kept(&piece.bytes).get((at - start) as usize..),
-                        bytes.get((at - offset) as usize..),
-                        upto - at,
-                    );
                     result.same += upto - at;
-                    if let Some((first, behind)) = differ {
-                        result.same -= behind - first;
-                        let (_, len) = result.conflict.get_or_insert((at + first, 0));
-                        *len += behind - first;
+                    let kept = (start, lasting.kept(&piece.bytes));
+                    if let Some((first, len)) = difference(kept, (offset, bytes)) {
+                        result.same -= len;
+                        let (_, sum) = result.conflict.get_or_insert((first, 0));
+                        *sum += len;
                     }
                     at = upto;
                 }
@@ -183,10 +179,8 @@ impl Held {
         let end = offset.saturating_add(bytes.len() as u64);
         let first = self.covering(offset).map_or(offset, |(start, _)| start);
         self.pieces.range(first..end).any(|(start, piece)| {
-            let from = offset.max(*start);
-            let ours = lasting.kept(&piece.bytes).get((from - start) as usize..);
-            let theirs = bytes.get((from - offset) as usize..);
-            difference(ours, theirs, end - from).is_some()
+            let kept = (*start, lasting.kept(&piece.bytes));
+            difference(kept, (offset, bytes)).is_some()
         })
     }
 
@@ -218,20 +212,23 @@ impl Held {
     }
 }
 
-/// Where the first `len` bytes of both begin to differ, and where they are the same again to their end, as far as both
-/// have them.
-fn difference(one: Option<&[u8]>, other: Option<&[u8]>, len: u64) -> Option<(u64, u64)> {
-    let (one, other) = (one.unwrap_or_default(), other.unwrap_or_default());
-    let len = usize::try_from(len).unwrap_or(usize::MAX);
-    let common = one.len().min(other.len()).min(len);
+/// Bytes from an offset on.
+type Run<'a> = (u64, &'a [u8]);
+
+/// Where both have bytes: the offset of the first that differs, and how many there are up to the last one.
+pub(super) fn difference((one_at, one): Run<'_>, (other_at, other): Run<'_>) -> Option<(u64, u64)> {
+    let from = one_at.max(other_at);
+    let one = one.get(usize::try_from(from - one_at).ok()?..)?;
+    let other = other.get(usize::try_from(from - other_at).ok()?..)?;
+    let common = one.len().min(other.len());
     let (one, other) = (one.get(..common)?, other.get(..common)?);
     if one == other {
         return None;
     }
     let mut differ = one.iter().zip(other).map(|(one, other)| one != other);
     let first = differ.position(|differs| differs)?;
-    let behind = differ.rposition(|differs| differs).map_or(0, |last| last + 1);
-    Some((first as u64, (first + 1 + behind) as u64))
+    let more = differ.rposition(|differs| differs).map_or(0, |last| last + 1);
+    Some((from + first as u64, more as u64 + 1))
 }
 
 #[cfg(test)]
