@@ -5,12 +5,14 @@
 //!
 //! A capture of several interfaces has each fragment more than once. A datagram therefore stays for a while after it is
 //! complete: what comes again of it must not begin another one, into which the next with its identification would run.
+//! Nor must the next one lose what it has in common with it (tails of zeros, which some senders send first).
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use super::Scope;
+use super::datagram::Datagram;
 use crate::time::Timestamp;
 
 /// The largest IP payload.
@@ -24,9 +26,6 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// says something else.
 const SIGHTINGS: Duration = Duration::from_secs(1);
 
-/// Memory accounted for a datagram beside its bytes.
-const DATAGRAM_COST: usize = 256;
-
 /// What the fragments of one datagram have in common (RFC 791, section 3.2; RFC 8200, section 4.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Key {
@@ -37,100 +36,11 @@ pub(super) struct Key {
     pub(super) scope: Scope,
 }
 
-#[derive(Debug, Default)]
-struct Datagram {
-    bytes: Vec<u8>,
-    /// Ranges that are there, by start, never touching.
-    present: BTreeMap<usize, usize>,
-    /// Length, once the last fragment was seen.
-    len: Option<usize>,
-    /// Of the first fragment; then of the one that made it complete.
-    time: Timestamp,
-    /// Copies excluded.
-    fragments: u64,
-    place: Place,
-}
-
 /// Where a datagram stands in the order in which memory is freed: what is complete goes first.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+pub(super) struct Place {
     waiting: bool,
     serial: u64,
-}
-
-impl Datagram {
-    fn cost(&self) -> usize {
-        DATAGRAM_COST + self.bytes.len() + self.present.len() * 64
-    }
-
-    /// Puts a fragment where nothing is yet. Whether it is the same as what is there already.
-    fn add(&mut self, offset: usize, fragment: &[u8]) -> bool {
-        let mut agrees = true;
-        let end = offset + fragment.len();
-        if self.bytes.len() < end {
-            self.bytes.resize(end, 0);
-        }
-        let mut at = offset;
-        while at < end {
-            let covered = self
-                .present
-                .range(..=at)
-                .next_back()
-                .map(|(_, end)| *end)
-                .filter(|end| *end > at);
-            if let Some(covered) = covered {
-                let upto = covered.min(end);
-                agrees &= self.bytes.get(at..upto) == fragment.get(at - offset..upto - offset);
-                at = upto;
-                continue;
-            }
-            let upto = self
-                .present
-                .range(at..)
-                .next()
-                .map_or(end, |(start, _)| end.min(*start));
-            if let (Some(target), Some(source)) = (
-                self.bytes.get_mut(at..upto),
-                fragment.get(at - offset..upto - offset),
-            ) {
-                target.copy_from_slice(source);
-            }
-            at = upto;
-        }
-        self.mark(offset, end);
-        agrees
-    }
-
-    /// Notes that a range is there, joined with those that it touches.
-    fn mark(&mut self, mut start: usize, mut end: usize) {
-        if let Some((before, reach)) = self.present.range(..=start).next_back()
-            && *reach >= start
-        {
-            (start, end) = (*before, end.max(*reach));
-        }
-        while let Some((behind, reach)) = self.present.range(start + 1..).next()
-            && *behind <= end
-        {
-            let (behind, reach) = (*behind, *reach);
-            self.present.remove(&behind);
-            end = end.max(reach);
-        }
-        self.present.insert(start, end);
-    }
-
-    /// Whether all of a fragment is there already, the same, and in the same place.
-    fn has(&self, offset: usize, more: bool, fragment: &[u8]) -> bool {
-        let end = offset + fragment.len();
-        let covered = self.present.range(..=offset).next_back();
-        covered.is_some_and(|(_, reach)| *reach >= end)
-            && more == (self.len != Some(end))
-            && self.bytes.get(offset..end) == Some(fragment)
-    }
-
-    fn complete(&self) -> bool {
-        self.len
-            .is_some_and(|len| self.present.get(&0).is_some_and(|end| *end >= len))
-    }
 }
 
 /// The table of datagrams that are incomplete, or were not long ago.
@@ -183,26 +93,38 @@ impl Fragments {
             return Err(());
         }
         self.expire(time);
-        if let Some(known) = self.datagrams.get(&key) {
+        if let Some(known) = self.datagrams.get_mut(&key) {
             let complete = known.complete();
             if known.has(offset, more, fragment) && (!complete || time.apart(known.time) <= SIGHTINGS) {
+                known.again(offset, fragment.len());
                 self.copies += 1;
                 return Ok(None);
             }
-            if complete {
-                self.remove(&key);
+            if complete && let Some(finished) = self.remove(&key) {
+                for (offset, more, fragment) in finished.next_began_with(offset) {
+                    self.copies -= 1;
+                    self.put(key, offset, more, fragment, time);
+                }
             }
         }
+        Ok(self.put(key, offset, more, fragment, time))
+    }
+
+    /// Puts a fragment to those of its datagram, which may be the first.
+    fn put(
+        &mut self,
+        key: Key,
+        offset: usize,
+        more: bool,
+        fragment: &[u8],
+        time: Timestamp,
+    ) -> Option<Vec<u8>> {
         let serial = &mut self.serial;
         let order = &mut self.order;
         let datagram = self.datagrams.entry(key).or_insert_with(|| {
             let place = next(serial, true);
             order.insert(place, key);
-            Datagram {
-                time,
-                place,
-                ..Datagram::default()
-            }
+            Datagram::new(time, place)
         });
         let before = if datagram.fragments == 0 {
             0
@@ -210,21 +132,17 @@ impl Fragments {
             datagram.cost()
         };
         datagram.fragments += 1;
-        if !more {
-            datagram.len.get_or_insert(end);
-        }
-        self.conflicts += u64::from(!datagram.add(offset, fragment));
+        self.conflicts += u64::from(!datagram.add(offset, more, fragment));
         self.used = self.used + datagram.cost() - before;
-        let whole = datagram.complete().then(|| {
+        let whole = datagram.whole().map(<[u8]>::to_vec);
+        if whole.is_some() {
             order.remove(&datagram.place);
             datagram.place = next(serial, false);
             order.insert(datagram.place, key);
             datagram.time = time;
-            let len = datagram.len.unwrap_or(LARGEST);
-            datagram.bytes.get(..len).unwrap_or(&datagram.bytes).to_vec()
-        });
+        }
         while self.used > self.memory && self.drop_first() {}
-        Ok(whole)
+        whole
     }
 
     /// Fragments that wait for the rest of their datagrams.
@@ -333,6 +251,64 @@ mod tests {
         assert_eq!((table.copies, table.waiting()), (4, 1));
     }
 
+    /// Fragments as captured, by their letters: the head, a middle and a tail of zeros.
+    fn fragments(head: &'static [u8], order: &str) -> Vec<(usize, bool, &'static [u8])> {
+        order
+            .chars()
+            .map(|which| match which {
+                'h' => (0, true, head),
+                'm' => (8, true, &b"00000000"[..]),
+                _ => (16, false, &b"0000"[..]),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_datagram_may_begin_with_what_the_one_before_ended_with() {
+        for (first, second, copies) in [
+            ("thm", "thm", 0),
+            ("tmh", "tmh", 0),
+            ("mth", "mth", 0),
+            ("ttmmhh", "ttmmhh", 6),
+            ("tmhtmh", "tmhtmh", 6),
+            ("tmhtmhtmh", "tmhtmhtmh", 12),
+            ("tthm", "thm", 1),
+            ("hmthmt", "hmthmt", 6),
+        ] {
+            let mut table = Fragments::new(1 << 20);
+            for (head, order, whole) in [
+                (b"headerAA", first, b"headerAA000000000000"),
+                (b"headerBB", second, b"headerBB000000000000"),
+            ] {
+                let wholes: Vec<_> = fragments(head, order)
+                    .into_iter()
+                    .filter_map(|(offset, more, piece)| {
+                        table.add(key(1), offset, more, piece, at(0)).expect("possible")
+                    })
+                    .collect();
+                assert_eq!(wholes, [whole], "{first} {second}");
+            }
+            assert_eq!((table.copies, table.waiting()), (copies, 0), "{first} {second}");
+        }
+    }
+
+    #[test]
+    fn copies_of_all_of_a_datagram_are_none_of_the_next() {
+        for order in ["tmh", "hmt"] {
+            let mut table = Fragments::new(1 << 20);
+            let copies: String = order.chars().flat_map(|which| [which; 3]).collect();
+            for (offset, more, piece) in fragments(b"headerAA", &copies) {
+                table.add(key(1), offset, more, piece, at(0)).expect("possible");
+            }
+            for (offset, more, piece) in [(0, true, &b"headerBB"[..]), (8, true, b"11111111")] {
+                assert_eq!(table.add(key(1), offset, more, piece, at(0)), Ok(None), "{order}");
+            }
+            let whole = table.add(key(1), 16, false, b"1111", at(0));
+            assert_eq!(whole, Ok(Some(b"headerBB111111111111".to_vec())), "{order}");
+            assert_eq!(table.copies, 6, "{order}");
+        }
+    }
+
     #[test]
     fn after_a_while_the_same_is_a_datagram_of_its_own() {
         let mut table = Fragments::new(1 << 20);
@@ -371,23 +347,6 @@ mod tests {
         }
         assert!(table.used <= 10_000);
         assert_eq!(table.lost + table.waiting(), 9);
-    }
-
-    #[test]
-    fn scattered_fragments_join_as_they_touch() {
-        let mut datagram = Datagram::default();
-        for (offset, ranges) in [(16, 1), (0, 2), (32, 3), (8, 2), (24, 1)] {
-            datagram.add(offset, &[offset as u8; 8]);
-            assert_eq!(datagram.present.len(), ranges, "with the one at {offset}");
-        }
-        assert_eq!(datagram.present.first_key_value(), Some((&0, &40)));
-        datagram.add(4, &[99; 60]);
-        assert_eq!(datagram.present.first_key_value(), Some((&0, &64)));
-        assert_eq!(
-            (datagram.bytes[39], datagram.bytes[40]),
-            (32, 99),
-            "the first copy stays"
-        );
     }
 
     #[test]

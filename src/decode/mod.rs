@@ -4,6 +4,7 @@
 //! together). Never fails loudly: what can't be read is counted by reason.
 
 mod cursor;
+mod datagram;
 mod decoder;
 mod fragments;
 mod ip;

@@ -20,7 +20,8 @@ pub(super) struct Piece {
     pub(super) came: Came,
 }
 
-/// When a piece came, and with which packet of the run: times may be equal, or go back.
+/// When a piece came, and with which packet of the run: times may be equal, or go back. A piece that came late keeps
+/// older ones waiting: it counts as the oldest of them.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Came {
     pub(super) time: Timestamp,
@@ -68,21 +69,9 @@ impl Held {
     }
 
     /// The same, and when it came.
-    pub(super) fn first_with_time(&self) -> Option<(u64, Timestamp)> {
+    pub(super) fn first_came(&self) -> Option<(u64, Came)> {
         let first = self.pieces.first_key_value();
-        first.map(|(offset, piece)| (*offset, piece.came.time))
-    }
-
-    /// For each piece, the last one first, the earliest packet from it on.
-    pub(super) fn ages(&self) -> Vec<u64> {
-        let mut earliest = u64::MAX;
-        let pieces = self.pieces.values().rev();
-        pieces
-            .map(|piece| {
-                earliest = earliest.min(piece.came.arrival);
-                earliest
-            })
-            .collect()
+        first.map(|(offset, piece)| (*offset, piece.came))
     }
 
     /// Whether the byte before `offset` is held.
@@ -90,18 +79,13 @@ impl Held {
         !self.is_empty() && self.covering(offset.saturating_sub(1)).is_some()
     }
 
-    /// How many pieces follow one another without a hole, from the first on, and where they end.
-    pub(super) fn first_run(&self) -> Option<(usize, u64)> {
-        let mut end = self.first()?;
-        let mut count = 0;
-        for (offset, piece) in &self.pieces {
-            if *offset != end {
-                break;
-            }
-            end += piece.len();
-            count += 1;
-        }
-        Some((count, end))
+    /// Whether at least `count` pieces follow one another without a hole, from the first on.
+    pub(super) fn begins_with(&self, count: usize) -> bool {
+        let mut end = self.first();
+        let run = self.pieces.iter().take(count);
+        run.take_while(|(offset, piece)| end.replace(*offset + piece.len()) == Some(**offset))
+            .count()
+            == count
     }
 
     /// Takes the first piece out if it begins at `offset`.
@@ -167,26 +151,21 @@ impl Held {
             match self.covering(at) {
                 Some((start, piece)) => {
                     let upto = end.min(start + piece.len());
-                    let differ = difference(
-                        lasting.kept(&piece.bytes).get((at - start) as usize..),
-                        bytes.get((at - offset) as usize..),
-                        upto - at,
-                    );
                     result.same += upto - at;
-                    if let Some((first, behind)) = differ {
-                        result.same -= behind - first;
-                        let (_, len) = result.conflict.get_or_insert((at + first, 0));
-                        *len += behind - first;
+                    let kept = (start, lasting.kept(&piece.bytes));
+                    if let Some((first, len)) = difference(kept, (offset, bytes)) {
+                        result.same -= len;
+                        let (_, sum) = result.conflict.get_or_insert((first, 0));
+                        *sum += len;
                     }
                     at = upto;
                 }
                 None => {
-                    let upto = self
-                        .pieces
-                        .range(at..)
-                        .next()
-                        .map_or(end, |(start, _)| end.min(*start));
-                    self.fill(at, upto, offset, bytes, came, lasting);
+                    let behind = self.pieces.range(at..).next();
+                    let upto = behind.map_or(end, |(start, _)| end.min(*start));
+                    // Earlier than this one, and than all behind it.
+                    let arrival = behind.map_or(came.arrival, |(_, piece)| piece.came.arrival);
+                    self.fill(at, upto, offset, bytes, Came { arrival, ..came }, lasting);
                     result.new += upto - at;
                     at = upto;
                 }
@@ -200,10 +179,8 @@ impl Held {
         let end = offset.saturating_add(bytes.len() as u64);
         let first = self.covering(offset).map_or(offset, |(start, _)| start);
         self.pieces.range(first..end).any(|(start, piece)| {
-            let from = offset.max(*start);
-            let ours = lasting.kept(&piece.bytes).get((from - start) as usize..);
-            let theirs = bytes.get((from - offset) as usize..);
-            difference(ours, theirs, end - from).is_some()
+            let kept = (*start, lasting.kept(&piece.bytes));
+            difference(kept, (offset, bytes)).is_some()
         })
     }
 
@@ -235,20 +212,23 @@ impl Held {
     }
 }
 
-/// Where the first `len` bytes of both begin to differ, and where they are the same again to their end, as far as both
-/// have them.
-fn difference(one: Option<&[u8]>, other: Option<&[u8]>, len: u64) -> Option<(u64, u64)> {
-    let (one, other) = (one.unwrap_or_default(), other.unwrap_or_default());
-    let len = usize::try_from(len).unwrap_or(usize::MAX);
-    let common = one.len().min(other.len()).min(len);
+/// Bytes from an offset on.
+type Run<'a> = (u64, &'a [u8]);
+
+/// Where both have bytes: the offset of the first that differs, and how many there are up to the last one.
+pub(super) fn difference((one_at, one): Run<'_>, (other_at, other): Run<'_>) -> Option<(u64, u64)> {
+    let from = one_at.max(other_at);
+    let one = one.get(usize::try_from(from - one_at).ok()?..)?;
+    let other = other.get(usize::try_from(from - other_at).ok()?..)?;
+    let common = one.len().min(other.len());
     let (one, other) = (one.get(..common)?, other.get(..common)?);
     if one == other {
         return None;
     }
     let mut differ = one.iter().zip(other).map(|(one, other)| one != other);
     let first = differ.position(|differs| differs)?;
-    let behind = differ.rposition(|differs| differs).map_or(0, |last| last + 1);
-    Some((first as u64, (first + 1 + behind) as u64))
+    let more = differ.rposition(|differs| differs).map_or(0, |last| last + 1);
+    Some((from + first as u64, more as u64 + 1))
 }
 
 #[cfg(test)]
@@ -325,11 +305,53 @@ mod tests {
     }
 
     #[test]
+    fn a_run_ends_at_the_first_hole() {
+        let mut held = Held::default();
+        assert!(!held.begins_with(1));
+        for offset in [10, 12, 16, 18] {
+            insert(&mut held, offset, b"xx");
+        }
+        assert!(held.begins_with(2) && !held.begins_with(3));
+        insert(&mut held, 14, b"xx");
+        assert!(held.begins_with(5) && !held.begins_with(6));
+    }
+
+    #[test]
+    fn a_piece_counts_as_the_oldest_of_those_that_it_keeps_waiting() {
+        let mut held = Held::default();
+        let pieces: [(u64, &[u8]); 5] = [
+            (30, b"C"),
+            (40, b"D"),
+            (20, b"B"),
+            (35, b"c"),
+            (10, b"A..........b"),
+        ];
+        for ((offset, bytes), arrival) in pieces.into_iter().zip(1..) {
+            let came = Came {
+                arrival,
+                ..Came::default()
+            };
+            held.insert(offset, bytes, 0, came, &Lasting::default());
+        }
+        let mut ages = Vec::new();
+        while let Some((offset, came)) = held.first_came() {
+            ages.push((offset, came.arrival));
+            held.take_at(offset);
+        }
+        assert_eq!(ages, [(10, 1), (20, 1), (21, 1), (30, 1), (35, 2), (40, 2)]);
+    }
+
+    #[test]
     fn what_the_snaplen_cut_keeps_its_place() {
         let mut held = Held::default();
         let result = held.insert(100, b"abc", 7, Came::default(), &Lasting::default());
         assert_eq!(result.new, 10);
-        assert_eq!(held.first_run(), Some((1, 110)));
+        assert!(held.begins_with(1) && !held.begins_with(2));
+        insert(&mut held, 110, b"d");
+        assert!(
+            held.begins_with(2) && !held.begins_with(3),
+            "nothing is missing between"
+        );
         assert_eq!(
             insert(&mut held, 105, b"zz"),
             Inserted {

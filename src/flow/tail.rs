@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use super::held::difference;
 use crate::lasting::{Lasting, Place, PlaceOrCopy};
 
 /// So many of the last pieces are kept …
@@ -68,24 +69,10 @@ impl Tail {
     /// How many of `bytes`, which claim to lie at `offset`, differ from what was given out there, as a
     /// run from the first to the last difference: its offset and length.
     pub(super) fn conflict(&self, offset: u64, bytes: &[u8], lasting: &Lasting) -> Option<(u64, u64)> {
-        let mut found: Option<(u64, u64)> = None;
-        for piece in &self.pieces {
-            let from = offset.max(piece.offset);
-            let to = (offset + bytes.len() as u64).min(piece.end());
-            let Some(len) = to.checked_sub(from).filter(|len| *len > 0) else {
-                continue;
-            };
-            let ours = lasting.kept(&piece.bytes).get((from - piece.offset) as usize..)?;
-            let theirs = bytes.get((from - offset) as usize..)?;
-            let (ours, theirs) = (ours.get(..len as usize)?, theirs.get(..len as usize)?);
-            if ours != theirs {
-                let differs = |(one, other): (&u8, &u8)| one != other;
-                let first = from + ours.iter().zip(theirs).position(differs)? as u64;
-                let last = from + ours.iter().zip(theirs).rposition(differs)? as u64;
-                found = Some((found.map_or(first, |(first, _)| first), last));
-            }
-        }
-        found.map(|(first, last)| (first, last - first + 1))
+        let pieces = self.pieces.iter();
+        pieces
+            .filter_map(|piece| difference((piece.offset, lasting.kept(&piece.bytes)), (offset, bytes)))
+            .reduce(|(first, _), (last, len)| (first, last + len - first))
     }
 
     /// Whether all of a range is still here to be compared.

@@ -136,7 +136,7 @@ impl Stream {
                 self.due = due;
                 return Ok(());
             };
-            let time = self.held.first_with_time().map_or(out.time, |(_, time)| time);
+            let time = self.held.first_came().map_or(out.time, |(_, came)| came.time);
             self.gap(target, reason, time, out)?;
             self.drain(options, out)?;
             self.waiting = self.waiting.map(|_| out.now);
@@ -156,10 +156,7 @@ impl Stream {
     /// Whether a hole may be declared up to `target`: not on the word of a lone segment far ahead.
     pub(super) fn believable(&self, target: u64) -> bool {
         target <= self.next.max(self.acked.unwrap_or(0)).saturating_add(PLAUSIBLE)
-            || self
-                .held
-                .first_run()
-                .is_some_and(|(count, _)| count >= CONFIRMING)
+            || self.held.begins_with(CONFIRMING)
     }
 
     /// Gives up on all that waits from `target` on. Says so, and leaves nothing to wait for.

@@ -219,8 +219,7 @@ impl Stream {
             }
         }
         self.hold(chunk, segment, options, out)?;
-        let run = self.held.first_run().map_or(0, |(count, _)| count);
-        if run >= START_PIECES || self.held.cost() > options.hold_per_direction {
+        if self.held.begins_with(START_PIECES) || self.held.cost() > options.hold_per_direction {
             self.settle_at_held();
             self.drain(options, out)?;
         }

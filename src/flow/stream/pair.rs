@@ -5,14 +5,14 @@ use std::cmp::Ordering;
 
 use super::{FlowOptions, Out, Stream};
 use crate::event::{EndHow, GapReason, SinkError};
-use crate::time::Timestamp;
+use crate::flow::held::Came;
 
 /// What a stream has to give.
 enum Held {
     /// Bytes that go on where it stands.
     Next,
-    /// Bytes up to this offset are missing; those behind came at this time.
-    Hole(u64, Timestamp),
+    /// Bytes up to this offset are missing.
+    Hole(u64),
 }
 
 /// Has both directions wait while one does; and where none does any more, gives out what both hold.
@@ -80,33 +80,29 @@ fn give_out(
             stream.settle_at_held();
         }
     }
-    // A piece that came late keeps older ones waiting: it counts as old as the oldest of them.
-    let mut ages = streams.each_ref().map(|stream| stream.held.ages());
     loop {
-        let ready = streams.iter().zip(&ages).enumerate();
+        let ready = streams.iter().enumerate();
         let first = ready
-            .filter_map(|(side, (stream, ages))| Some((side, stream.first_held()?, *ages.last()?)))
-            .min_by_key(|(_, _, age)| *age);
-        let Some((side, held, _)) = first else { break };
-        let (Some(stream), Some(ages)) = (streams.get_mut(side), ages.get_mut(side)) else {
+            .filter_map(|(side, stream)| Some((side, stream.first_held(at_end)?)))
+            .min_by_key(|(_, (_, came))| came.arrival);
+        let Some((side, (held, came))) = first else { break };
+        let Some(stream) = streams.get_mut(side) else {
             break;
         };
         out.side = side;
         match held {
             Held::Next => {
                 stream.give_first(options, out)?;
-                ages.pop();
             }
-            Held::Hole(end, time) if at_end => {
+            Held::Hole(end) if at_end => {
                 if stream.believable(end) {
-                    stream.gap(end, GapReason::Lost, time, out)?;
+                    stream.gap(end, GapReason::Lost, came.time, out)?;
                 } else {
                     stream.disbelieve(end, out)?;
                 }
             }
             // The other side's answers are behind it.
-            Held::Hole(end, _) if stream.acked.is_some_and(|acked| acked >= end) => break,
-            Held::Hole(..) => ages.clear(),
+            Held::Hole(_) => break,
         }
     }
     Ok(())
@@ -118,13 +114,19 @@ impl Stream {
         self.waits |= other.acknowledged.is_some();
     }
 
-    fn first_held(&self) -> Option<Held> {
-        let (offset, time) = self.held.first_with_time()?;
+    /// What it has to give first, and when the bytes came that are held there. A hole counts if the other side has
+    /// acknowledged it, and at the end.
+    fn first_held(&self, at_end: bool) -> Option<(Held, Came)> {
+        let (offset, came) = self.held.first_came()?;
         self.start.filter(|_| !self.ended)?;
-        match offset.cmp(&self.next) {
+        let held = match offset.cmp(&self.next) {
             Ordering::Less => None,
             Ordering::Equal => Some(Held::Next),
-            Ordering::Greater => Some(Held::Hole(offset, time)),
-        }
+            Ordering::Greater => {
+                let counts = at_end || self.acked.is_some_and(|acked| acked >= offset);
+                counts.then_some(Held::Hole(offset))
+            }
+        };
+        held.map(|held| (held, came))
     }
 }
