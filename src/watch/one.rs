@@ -188,6 +188,7 @@ impl Watch {
                         Verdict::Unsure => return Ok(()),
                         _ => {
                             self.begin_tls(input, out)?;
+                            // Its record's start is missing, a byte of it at the least.
                             self.lose_tls(direction, 1, input.time(), out)?;
                         }
                     },
