@@ -146,30 +146,41 @@ impl Held {
             result.new = end - offset;
             return result;
         }
+        // Of what was not captured no more than up to the next piece: the rest is a hole, or held.
+        let captured = offset + bytes.len() as u64;
+        let first = self.covering(offset).map_or(offset, |(start, _)| start);
+        let mut free = Vec::new();
         let mut at = offset;
-        while at < end {
-            match self.covering(at) {
-                Some((start, piece)) => {
-                    let upto = end.min(start + piece.len());
-                    result.same += upto - at;
-                    let kept = (start, lasting.kept(&piece.bytes));
-                    if let Some((first, len)) = difference(kept, (offset, bytes)) {
-                        result.same -= len;
-                        let (_, sum) = result.conflict.get_or_insert((first, 0));
-                        *sum += len;
-                    }
-                    at = upto;
-                }
-                None => {
-                    let behind = self.pieces.range(at..).next();
-                    let upto = behind.map_or(end, |(start, _)| end.min(*start));
-                    // Earlier than this one, and than all behind it.
-                    let arrival = behind.map_or(came.arrival, |(_, piece)| piece.came.arrival);
-                    self.fill(at, upto, offset, bytes, Came { arrival, ..came }, lasting);
-                    result.new += upto - at;
-                    at = upto;
-                }
+        for (start, piece) in self.pieces.range(first..end) {
+            if at > captured {
+                break;
             }
+            if at < *start {
+                // Earlier than this one, and than all behind it.
+                free.push((at, *start, piece.came.arrival));
+                at = *start;
+            }
+            if at > captured {
+                break;
+            }
+            let upto = end.min(start + piece.len());
+            result.same += upto - at;
+            let kept = (*start, lasting.kept(&piece.bytes));
+            if let Some((first, len)) = difference(kept, (offset, bytes)) {
+                result.same -= len;
+                let (_, sum) = result.conflict.get_or_insert((first, 0));
+                *sum += len;
+            }
+            at = upto;
+        }
+        if at < end && at <= captured {
+            let behind = self.pieces.range(end..).next();
+            let arrival = behind.map_or(came.arrival, |(_, piece)| piece.came.arrival);
+            free.push((at, end, arrival));
+        }
+        for (at, upto, arrival) in free {
+            self.fill(at, upto, offset, bytes, Came { arrival, ..came }, lasting);
+            result.new += upto - at;
         }
         result
     }
@@ -302,6 +313,22 @@ mod tests {
         for (offset, other) in [(8, &b"..BX"[..]), (13, b"X"), (12, b"BB......CX"), (21, b"X")] {
             assert!(contradicts(offset, other), "{offset}");
         }
+    }
+
+    #[test]
+    fn what_the_snaplen_cut_reaches_to_the_next_piece() {
+        let mut held = Held::default();
+        for offset in [20, 24] {
+            insert(&mut held, offset, b"xx");
+        }
+        let cut = held.insert(12, b"abcd", 20, Came::default(), &Lasting::default());
+        assert_eq!((cut.new, cut.same, cut.conflict), (8, 0, None));
+        let gaps_and_pieces: Vec<_> = held.pieces.iter().map(|(at, piece)| (*at, piece.len())).collect();
+        assert_eq!(gaps_and_pieces, [(12, 8), (20, 2), (24, 2)]);
+        // A piece that is there already says how long it is.
+        let again = held.insert(14, b"cd", 20, Came::default(), &Lasting::default());
+        assert_eq!((again.new, again.same, again.conflict), (0, 6, None));
+        assert_eq!(held.pieces.len(), 3);
     }
 
     #[test]
