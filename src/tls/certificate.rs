@@ -13,6 +13,10 @@ use crate::time::Timestamp;
 use super::distinguished::{common_names, distinguished_name};
 use super::event::{Certificate, CertificateProblem};
 use super::hostname::matches;
+use super::names::listed;
+
+/// Certificates of a chain that are read. Three are usual, OpenSSL follows a hundred.
+const MOST: usize = 100;
 
 /// A Certificate message (TLS 1.2 and earlier) without its handshake header; `None` if it is no list.
 /// `sni` is the name that the client asked for, given only for a server's chain.
@@ -20,8 +24,8 @@ pub(super) fn chain(body: &[u8], time: Timestamp, sni: Option<&str>) -> Option<V
     let (_, TlsMessageHandshake::Certificate(list)) = parse_tls_handshake_msg_certificate(body).ok()? else {
         return None;
     };
-    let mut chain: Vec<Certificate> = Vec::with_capacity(list.cert_chain.len());
-    for raw in list.cert_chain {
+    let mut chain: Vec<Certificate> = Vec::new();
+    for raw in list.cert_chain.iter().take(MOST) {
         chain.push(match X509Certificate::from_der(raw.data) {
             Ok((_, parsed)) => {
                 let mut certificate = facts(&parsed, raw.data);
@@ -33,6 +37,13 @@ pub(super) fn chain(body: &[u8], time: Timestamp, sni: Option<&str>) -> Option<V
             Err(error) => unreadable(raw.data, error.to_string()),
         });
     }
+    if let Some(raw) = list.cert_chain.get(MOST) {
+        let more = list.cert_chain.len() - MOST;
+        chain.push(unreadable(
+            raw.data,
+            format!("the first of {more} that were not read"),
+        ));
+    }
     Some(chain)
 }
 
@@ -40,7 +51,7 @@ fn facts(parsed: &X509Certificate<'_>, der: &[u8]) -> Certificate {
     Certificate {
         subject: distinguished_name(parsed.subject()),
         issuer: distinguished_name(parsed.issuer()),
-        names: alternative_names(parsed),
+        names: listed(alternative_names(parsed)),
         not_before: time_of(parsed.validity().not_before.timestamp()),
         not_after: time_of(parsed.validity().not_after.timestamp()),
         fingerprint: hex(&Sha256::digest(der)),
@@ -90,11 +101,9 @@ fn problems(
         } else {
             Vec::new()
         };
-        if !certificate
-            .names
-            .iter()
-            .chain(&common)
-            .any(|name| matches(name, sni))
+        if !alternative_names(parsed)
+            .chain(common)
+            .any(|name| matches(&name, sni))
         {
             problems.push(CertificateProblem::NameMismatch(sni.to_owned()));
         }
@@ -105,13 +114,13 @@ fn problems(
     problems
 }
 
-fn alternative_names(parsed: &X509Certificate<'_>) -> Vec<String> {
+fn alternative_names<'a>(parsed: &'a X509Certificate<'_>) -> impl Iterator<Item = String> + 'a {
     let extensions = parsed.tbs_certificate.iter_extensions();
     let names = extensions.filter_map(|extension| match extension.parsed_extension() {
         ParsedExtension::SubjectAlternativeName(names) => Some(names.general_names.iter()),
         _ => None,
     });
-    names.flatten().filter_map(alternative_name).collect()
+    names.flatten().filter_map(alternative_name)
 }
 
 fn alternative_name(name: &GeneralName<'_>) -> Option<String> {
@@ -129,4 +138,23 @@ fn alternative_name(name: &GeneralName<'_>) -> Option<String> {
 fn time_of(seconds: i64) -> Timestamp {
     let end = if seconds < 0 { i64::MIN } else { i64::MAX };
     Timestamp::from_parts(seconds, 0).unwrap_or(Timestamp::from_nanos(end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_chain_without_end_its_beginning_is_read_and_the_rest_counted() {
+        let body = |certificates: u32| {
+            let list = vec![0; 3 * certificates as usize];
+            [&(list.len() as u32).to_be_bytes()[1..], &list].concat()
+        };
+        let chain = |certificates| chain(&body(certificates), Timestamp::default(), None).unwrap();
+        assert_eq!(chain(3).len(), 3);
+        let long = chain(5000);
+        assert_eq!(long.len(), MOST + 1);
+        let why = CertificateProblem::Unreadable("the first of 4900 that were not read".to_owned());
+        assert_eq!(long.last().unwrap().problems, [why]);
+    }
 }

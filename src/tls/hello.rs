@@ -8,7 +8,9 @@ use tls_parser::{
 };
 
 use super::event::{ClientHello, ServerHello};
-use super::names::{cipher_encrypts, cipher_name, group_is_post_quantum, group_name, is_grease, is_tls13};
+use super::names::{
+    cipher_encrypts, cipher_name, group_is_post_quantum, group_name, is_grease, is_tls13, listed,
+};
 
 /// What a ServerHello says when it is a HelloRetryRequest: SHA-256 of that word (RFC 8446, section 4.1.3).
 const RETRY: [u8; 32] = [
@@ -53,11 +55,8 @@ pub(super) fn client_hello(body: &[u8]) -> Option<(ClientHello, Offer)> {
                     .collect();
             }
             TlsExtension::ALPN(names) => {
-                seen.alpn = names
-                    .iter()
-                    .filter(|name| !is_grease_name(name))
-                    .map(|name| text(name))
-                    .collect()
+                let names = names.iter().filter(|name| !is_grease_name(name));
+                seen.alpn = listed(names.map(|name| text(name)));
             }
             TlsExtension::EllipticCurves(groups) => {
                 let groups = || {
@@ -66,7 +65,7 @@ pub(super) fn client_hello(body: &[u8]) -> Option<(ClientHello, Offer)> {
                         .map(|group| group.0)
                         .filter(|&group| !is_grease(group))
                 };
-                seen.groups = groups().map(|group| group_name(group).into_owned()).collect();
+                seen.groups = listed(groups().map(|group| group_name(group).into_owned()));
                 seen.post_quantum = groups().any(group_is_post_quantum);
             }
             TlsExtension::SessionTicket(ticket) => offer.ticket = !ticket.is_empty(),

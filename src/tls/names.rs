@@ -7,6 +7,21 @@ use std::borrow::Cow;
 
 use tls_parser::{TlsCipherEnc, TlsCipherSuite};
 
+/// What a peer lists is kept up to this length. Certificates of public authorities name a hundred hosts, browsers offer
+/// twenty groups; thousands fit into a message.
+const LISTED: usize = 256;
+
+/// So much of a list as is kept; its last entry then says how many more there were.
+pub(super) fn listed(names: impl Iterator<Item = String>) -> Vec<String> {
+    let mut names = names.fuse();
+    let mut kept: Vec<String> = names.by_ref().take(LISTED).collect();
+    let more = names.count();
+    if more > 0 {
+        kept.push(format!("and {more} more"));
+    }
+    kept
+}
+
 /// `TLS 1.3` for 0x0304; a number that is no version as `0x1234`.
 pub fn version_name(version: u16) -> Cow<'static, str> {
     Cow::Borrowed(match version {
@@ -201,6 +216,14 @@ fn unknown(number: u16) -> Cow<'static, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_list_says_how_long_it_was() {
+        let names = |count: usize| listed((0..count).map(|name| name.to_string()));
+        assert_eq!(names(3), ["0", "1", "2"]);
+        assert_eq!(names(LISTED).len(), LISTED);
+        assert_eq!(names(8000)[LISTED - 1..], ["255", "and 7744 more"]);
+    }
 
     #[test]
     fn numbers_have_their_registered_names() {
