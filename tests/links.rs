@@ -352,6 +352,14 @@ fn lengths_that_lie_take_no_byte_of_anything_else() {
         (segment.payload.len(), segment.payload_wire_len as usize),
         (all - 10, all)
     );
+    // Nobody puts so many segments together.
+    let offloaded = tcp().ip(Some(0));
+    let mut claims = packet(101, &offloaded);
+    claims.wire_len = 512 << 10;
+    assert!(decoder.decode(&claims).is_some());
+    claims.wire_len = 20 << 20;
+    assert!(decoder.decode(&claims).is_none());
+    assert!(decoder.unread().iter().eq([(Unread::BadIp, 1)]));
 }
 
 #[test]

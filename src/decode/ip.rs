@@ -51,6 +51,17 @@ impl Default for Ip {
     }
 }
 
+/// The most that one packet holds where segments are put together: Linux stops at 512 KiB (BIG TCP).
+const LARGEST_OFFLOADED: usize = 1 << 20;
+
+/// Of a header that does not say how long its packet is: all the rest of the frame, as segmentation offload leaves it.
+fn offloaded(cursor: &Cursor<'_>) -> Result<(), Unread> {
+    if cursor.wire > LARGEST_OFFLOADED {
+        return Err(Unread::BadIp);
+    }
+    Ok(())
+}
+
 /// RFC 791, section 3.1; an authentication header may follow.
 pub(super) fn v4(cursor: &mut Cursor<'_>, ip: &mut Ip) -> Result<Layer, Unread> {
     let short = short(cursor);
@@ -60,9 +71,9 @@ pub(super) fn v4(cursor: &mut Cursor<'_>, ip: &mut Ip) -> Result<Layer, Unread> 
     })?;
     let header_len = header.slice().len();
     cursor.take(header_len);
-    // Less than the header has is taken for the rest of the frame.
-    if let Some(len) = usize::from(header.total_len()).checked_sub(header_len) {
-        cursor.limit(len);
+    match usize::from(header.total_len()).checked_sub(header_len) {
+        Some(len) => cursor.limit(len),
+        None => offloaded(cursor)?,
     }
     let part = header.is_fragmenting_payload().then(|| Part {
         id: u32::from(header.identification()),
@@ -90,9 +101,9 @@ pub(super) fn v6(cursor: &mut Cursor<'_>, ip: &mut Ip) -> Result<Layer, Unread> 
         ipv6::HeaderSliceError::Content(_) => Unread::BadIp,
     })?;
     cursor.take(header.slice().len());
-    // Zero is taken for the rest of the frame.
-    if header.payload_length() > 0 {
-        cursor.limit(usize::from(header.payload_length()));
+    match usize::from(header.payload_length()) {
+        0 => offloaded(cursor)?,
+        len => cursor.limit(len),
     }
     *ip = Ip {
         source: header.source_addr().into(),
