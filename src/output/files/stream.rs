@@ -71,13 +71,10 @@ impl Stream {
         self.position.saturating_sub(told)
     }
 
-    /// What waited is behind us; its memory is for what comes next.
-    pub(super) fn passed(&mut self, mut waiting: Waiting) {
-        let len = waiting.len() as u64;
-        self.position = self.position.saturating_add(len);
-        self.offset = self.offset.saturating_add(len);
-        waiting.clear();
-        self.waiting = waiting;
+    /// So many bytes that waited are behind us.
+    pub(super) fn passed(&mut self, len: usize) {
+        self.position = self.position.saturating_add(len as u64);
+        self.offset = self.offset.saturating_add(len as u64);
     }
 
     /// Puts into the index what became of the last `len` bytes.
