@@ -69,11 +69,7 @@ impl Writer {
         bytes: &[u8],
     ) -> Result<(), Failure> {
         if bytes.len() > COPIED {
-            // A packet may be of any length.
-            let pieces = bytes.chunks(COPIED);
-            return pieces
-                .map(|piece| self.append(target, (connection, direction), stream, piece))
-                .fold(Ok(()), Result::and);
+            return self.append_parts(target, (connection, direction), stream, bytes);
         }
         let mut written = Ok(());
         if let Some(ending) = stream.ending.take() {
@@ -109,6 +105,21 @@ impl Writer {
         self.memory
             .add(&mut stream.waiting, |waiting| waiting.push(bytes, lasts));
         written
+    }
+
+    /// The same for a packet longer than a buffer.
+    #[cold]
+    fn append_parts(
+        &mut self,
+        target: &mut Target,
+        who: (&Connection, Direction),
+        stream: &mut Stream,
+        bytes: &[u8],
+    ) -> Result<(), Failure> {
+        let parts = bytes.chunks(COPIED);
+        parts
+            .map(|part| self.append(target, who, stream, part))
+            .fold(Ok(()), Result::and)
     }
 
     /// What follows is TLS, which begins at `tls` if that is known, and has a file of its own. What is missing before it
