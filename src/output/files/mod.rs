@@ -317,7 +317,7 @@ impl Sink for Files {
             Event::Gap { direction, len, .. } => {
                 let min_gap = self.options.min_gap;
                 let stream = state.stream_mut(*direction);
-                if *len >= min_gap {
+                if *len >= min_gap && stream.may_split(*len) {
                     stream.split(GAP);
                 }
                 self.writer.gap(stream, *len);
