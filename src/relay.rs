@@ -24,6 +24,9 @@ const BYTES: usize = 256 << 10;
 /// … or so many events, for the same reason: with 4096 a flood of short connections takes a seventh longer.
 const EVENTS: usize = 512;
 
+/// Room for copies that an empty batch keeps: a capture may have packets of 64 MB.
+const KEPT: usize = 1 << 20;
+
 /// What the sinks are to be told. What comes with it lies beside it in the batch, in the same order.
 #[derive(Debug)]
 enum Told {
@@ -61,6 +64,7 @@ impl Batch {
         self.opened.clear();
         self.data.clear();
         self.copied.clear();
+        self.copied.shrink_to(KEPT);
         self.closings.clear();
         self.bytes = 0;
     }
@@ -325,4 +329,17 @@ fn write<S: Sink>(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_that_comes_back_keeps_no_long_packet_s_room() {
+        let mut batch = Batch::default();
+        batch.copied.resize(60_000_000, b'x');
+        batch.clear();
+        assert!(batch.copied.capacity() <= KEPT);
+    }
 }

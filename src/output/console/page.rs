@@ -198,10 +198,11 @@ impl Page<'_> {
         if !now.is_empty() {
             self.line(state, direction, time, kind, now, unfinished);
         }
-        // The allocation is used again.
+        // The allocation is used again, unless a packet of many megabytes was in it.
         let mut bytes = bytes;
         let keep = !later.is_empty();
         bytes.clear();
+        bytes.shrink_to(4 * LONGEST_LINE);
         if keep {
             bytes.push(b'\r');
         }

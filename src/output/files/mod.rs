@@ -11,6 +11,9 @@ mod trouble;
 mod waiting;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -27,9 +30,10 @@ use folder::Folders;
 pub use lines::Order;
 use stream::Stream;
 use trouble::Trouble;
+use waiting::Memory;
 use writer::{GAP, Writer};
 
-/// Bytes of all streams that wait in memory at the most.
+/// Memory for what waits of all streams, at the most.
 const WAITING: usize = 48 << 20;
 
 /// When streams go to a new folder.
@@ -103,7 +107,6 @@ pub struct Files {
     /// Live, into a folder.
     syncer: Option<Syncer>,
     writer: Writer,
-    most_waiting: usize,
     states: Slots<State>,
     /// The streams that wait, by the number that they took.
     due: BTreeMap<u64, Due>,
@@ -162,8 +165,12 @@ impl Files {
             trouble: Trouble::new(folders.path(), options.keep_going),
             folders,
             syncer: folder.map(|folder| Syncer::new(folder.into())),
-            writer: Writer::new(options.namer.clone(), options.open_files, lasting),
-            most_waiting,
+            writer: Writer::new(
+                options.namer.clone(),
+                options.open_files,
+                lasting,
+                Memory::new(most_waiting),
+            ),
             options,
             states: Slots::default(),
             due: BTreeMap::new(),
@@ -310,7 +317,7 @@ impl Sink for Files {
             Event::Gap { direction, len, .. } => {
                 let min_gap = self.options.min_gap;
                 let stream = state.stream_mut(*direction);
-                if *len >= min_gap {
+                if *len >= min_gap && stream.may_split(*len) {
                     stream.split(GAP);
                 }
                 self.writer.gap(stream, *len);
@@ -322,7 +329,7 @@ impl Sink for Files {
         };
         self.states.put(connection.slot, state);
         done?;
-        while self.writer.waiting > self.most_waiting {
+        while self.writer.memory.is_short() && !self.due.is_empty() {
             self.write_oldest()?;
         }
         Ok(())

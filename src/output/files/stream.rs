@@ -7,6 +7,12 @@ use super::waiting::Waiting;
 use crate::output::archive::Spooled;
 use crate::output::index::FileEntry;
 
+/// Gaps split a direction into so many files: a packet of 57 bytes is enough for another.
+const FILES: usize = 1000;
+
+/// From then on a file has holes for them, up to this length: file systems take 16 TiB at the least.
+const LONGEST: u64 = 1 << 40;
+
 /// The file that a direction is in.
 #[derive(Debug, Default)]
 pub(super) struct Stream {
@@ -42,6 +48,12 @@ pub(super) struct Failure {
 }
 
 impl Stream {
+    /// Whether a new file may begin behind a gap.
+    pub(super) fn may_split(&self, gap: u64) -> bool {
+        let end = self.position.saturating_add(self.waiting.len() as u64);
+        self.files.len() < FILES || end.saturating_add(gap) > LONGEST
+    }
+
     /// What follows goes to a new file with this ending.
     pub(super) fn split(&mut self, ending: &'static str) {
         self.ending = Some(ending);
@@ -71,13 +83,10 @@ impl Stream {
         self.position.saturating_sub(told)
     }
 
-    /// What waited is behind us; its memory is for what comes next.
-    pub(super) fn passed(&mut self, mut waiting: Waiting) {
-        let len = waiting.len() as u64;
-        self.position = self.position.saturating_add(len);
-        self.offset = self.offset.saturating_add(len);
-        waiting.clear();
-        self.waiting = waiting;
+    /// So many bytes that waited are behind us.
+    pub(super) fn passed(&mut self, len: usize) {
+        self.position = self.position.saturating_add(len as u64);
+        self.offset = self.offset.saturating_add(len as u64);
     }
 
     /// Puts into the index what became of the last `len` bytes.

@@ -6,8 +6,11 @@ use crate::lasting::{Lasting, Place};
 use crate::output::store::SLICES;
 
 /// Bytes that wait, copied or in all, are written when there would be more.
-const COPIED: usize = 128 << 10;
+pub(super) const COPIED: usize = 128 << 10;
 const MOST: usize = 1 << 20;
+
+/// Spare buffers are kept for so many streams.
+const SPARE: usize = 32;
 
 /// Bytes that wait.
 #[derive(Debug, Default)]
@@ -35,14 +38,9 @@ impl Waiting {
         self.len
     }
 
-    /// Memory that they take.
+    /// Memory that was made for them.
     pub(super) fn memory(&self) -> usize {
-        self.copied.len() + self.pieces.len() * size_of::<Piece>()
-    }
-
-    /// Whether memory was made for them.
-    pub(super) fn has_room(&self) -> bool {
-        self.copied.capacity() + self.pieces.capacity() > 0
+        self.copied.capacity() + self.pieces.capacity() * size_of::<Piece>()
     }
 
     /// Whether what waits should be written before `more` bytes come.
@@ -106,9 +104,72 @@ impl Waiting {
     }
 
     /// They are written; the memory is used again.
-    pub(super) fn clear(&mut self) {
+    fn clear(&mut self) {
         self.pieces.clear();
         self.copied.clear();
         self.len = 0;
+    }
+}
+
+/// Memory for what waits of all streams. Empty buffers count, too: a stream has none while nothing of it waits.
+#[derive(Debug)]
+pub(super) struct Memory {
+    used: usize,
+    most: usize,
+    spare: Vec<Waiting>,
+}
+
+impl Memory {
+    /// For so many bytes at the most.
+    pub(super) const fn new(most: usize) -> Self {
+        Self {
+            used: 0,
+            most,
+            spare: Vec::new(),
+        }
+    }
+
+    /// Whether something should be written.
+    pub(super) const fn is_short(&self) -> bool {
+        self.used > self.most
+    }
+
+    /// What is counted.
+    #[cfg(test)]
+    pub(super) const fn used(&self) -> usize {
+        self.used
+    }
+
+    /// Adds to what waits of a stream.
+    pub(super) fn add(&mut self, waiting: &mut Waiting, add: impl FnOnce(&mut Waiting)) {
+        let before = waiting.memory();
+        add(waiting);
+        self.used += waiting.memory() - before;
+    }
+
+    /// Takes what waits, to [`Memory::give_back`] it once it is written.
+    pub(super) fn take(&mut self, waiting: &mut Waiting) -> Waiting {
+        let waiting = std::mem::take(waiting);
+        self.used = self.used.saturating_sub(waiting.memory());
+        waiting
+    }
+
+    /// It is written.
+    pub(super) fn give_back(&mut self, mut waiting: Waiting) {
+        if waiting.memory() > 0 && self.spare.len() < SPARE {
+            waiting.clear();
+            self.spare.push(waiting);
+        }
+    }
+
+    /// A large buffer for a stream that will fill it, while there is plenty: later each has what it needs.
+    pub(super) fn lend(&mut self, waiting: &mut Waiting) {
+        if waiting.memory() == 0
+            && self.used < self.most / 2
+            && let Some(spare) = self.spare.pop()
+        {
+            self.used += spare.memory();
+            *waiting = spare;
+        }
     }
 }

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 
 use super::folder::Target;
 use super::stream::{Failure, Stream};
-use super::waiting::Waiting;
+use super::waiting::{COPIED, Memory};
 use crate::event::{Connection, Direction};
 use crate::lasting::Lasting;
 use crate::output::archive::Archive;
@@ -26,9 +26,6 @@ pub(super) const GAP: &str = "~gap";
 /// What the name of a file that begins with TLS ends in.
 const TLS: &str = ".tls";
 
-/// Spare buffers are kept for so many streams.
-const SPARE: usize = 32;
-
 /// Writes streams.
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -38,25 +35,22 @@ pub(super) struct Writer {
     open: BTreeMap<u64, File>,
     most_open: usize,
     next_stamp: u64,
-    spare: Vec<Waiting>,
     numbers: Numbers,
-    /// Memory for what waits of all streams.
-    pub(super) waiting: usize,
+    pub(super) memory: Memory,
     /// Files made.
     pub(super) made: u64,
 }
 
 impl Writer {
-    pub(super) fn new(namer: Namer, most_open: usize, lasting: Lasting) -> Self {
+    pub(super) fn new(namer: Namer, most_open: usize, lasting: Lasting, memory: Memory) -> Self {
         Self {
             namer,
             lasting,
             open: BTreeMap::new(),
             most_open,
             next_stamp: 0,
-            spare: Vec::new(),
             numbers: Numbers::default(),
-            waiting: 0,
+            memory,
             made: 0,
         }
     }
@@ -74,6 +68,9 @@ impl Writer {
         stream: &mut Stream,
         bytes: &[u8],
     ) -> Result<(), Failure> {
+        if bytes.len() > COPIED {
+            return self.append_parts(target, (connection, direction), stream, bytes);
+        }
         let mut written = Ok(());
         if let Some(ending) = stream.ending.take() {
             stream.offset = stream.offset.saturating_add(stream.gap);
@@ -87,27 +84,42 @@ impl Writer {
             stream.gap = 0;
         } else if stream.gap > 0 {
             let zeros = usize::try_from(stream.gap).unwrap_or(0);
-            self.add(stream, |waiting| waiting.zeros(zeros));
+            self.memory
+                .add(&mut stream.waiting, |waiting| waiting.zeros(zeros));
             stream.gap = 0;
         }
         stream.begin();
-        if stream.waiting.is_full(bytes.len()) {
+        let full = stream.waiting.is_full(bytes.len());
+        if full {
             let now = self.write(target, (connection, direction), stream);
             written = written.and(now);
         }
-        if !stream.waiting.has_room()
-            && bytes.len() > 512
-            && let Some(spare) = self.spare.pop()
-        {
-            stream.waiting = spare;
+        if full || bytes.len() > 512 {
+            self.memory.lend(&mut stream.waiting);
         }
         // An archive's spool takes whole buffers.
         let lasts = match target {
             Target::Store(_) => self.lasting.place(bytes),
             Target::Archive(_) => None,
         };
-        self.add(stream, |waiting| waiting.push(bytes, lasts));
+        self.memory
+            .add(&mut stream.waiting, |waiting| waiting.push(bytes, lasts));
         written
+    }
+
+    /// The same for a packet longer than a buffer.
+    #[cold]
+    fn append_parts(
+        &mut self,
+        target: &mut Target,
+        who: (&Connection, Direction),
+        stream: &mut Stream,
+        bytes: &[u8],
+    ) -> Result<(), Failure> {
+        let parts = bytes.chunks(COPIED);
+        parts
+            .map(|part| self.append(target, who, stream, part))
+            .fold(Ok(()), Result::and)
     }
 
     /// What follows is TLS, which begins at `tls` if that is known, and has a file of its own. What is missing before it
@@ -168,19 +180,6 @@ impl Writer {
         self.append(target, who, stream, &[0])
     }
 
-    fn add(&mut self, stream: &mut Stream, add: impl FnOnce(&mut Waiting)) {
-        let before = stream.waiting.memory();
-        add(&mut stream.waiting);
-        self.waiting += stream.waiting.memory() - before;
-    }
-
-    /// What waits, which [`Stream::passed`] gets once it is written.
-    fn take(&mut self, stream: &mut Stream) -> Waiting {
-        let waiting = std::mem::take(&mut stream.waiting);
-        self.waiting = self.waiting.saturating_sub(waiting.memory());
-        waiting
-    }
-
     /// Writes what waits.
     pub(super) fn write(
         &mut self,
@@ -191,8 +190,8 @@ impl Writer {
         if stream.waiting.is_empty() {
             return Ok(());
         }
-        let waiting = self.take(stream);
-        let len = waiting.len() as u64;
+        let waiting = self.memory.take(&mut stream.waiting);
+        let len = waiting.len();
         let written = match target {
             Target::Store(store) => self.file(store, who, stream).and_then(|file| {
                 let written = write_at(&file, &mut waiting.slices(&self.lasting), stream.position);
@@ -205,9 +204,10 @@ impl Writer {
             }),
             Target::Archive(archive) => self.spool(archive, who, stream, waiting.copied()),
         };
-        stream.passed(waiting);
+        stream.passed(len);
+        self.memory.give_back(waiting);
         let missing = match target {
-            Target::Store(_) => len,
+            Target::Store(_) => len as u64,
             Target::Archive(_) => stream.not_told_missing(),
         };
         stream.outcome(written, missing)
@@ -244,12 +244,7 @@ impl Writer {
             Some(_) => Ok(()),
             None => self.fill(target, who, stream),
         };
-        let written = written.and(self.end(target, who, stream));
-        let waiting = std::mem::take(&mut stream.waiting);
-        if waiting.has_room() && self.spare.len() < SPARE {
-            self.spare.push(waiting);
-        }
-        written
+        written.and(self.end(target, who, stream))
     }
 
     /// The file is over.
@@ -277,7 +272,7 @@ impl Writer {
         if stream.waiting.is_empty() && stream.spooled.is_none() {
             return Ok(());
         }
-        let waiting = self.take(stream);
+        let waiting = self.memory.take(&mut stream.waiting);
         let spooled = stream.spooled.take().unwrap_or_default();
         let written = self.member(archive, who, stream).and_then(|()| {
             let name = stream.files.last().map_or("", |entry| entry.name.as_str());
@@ -289,7 +284,8 @@ impl Writer {
                 waiting.copied(),
             )
         });
-        stream.passed(waiting);
+        stream.passed(waiting.len());
+        self.memory.give_back(waiting);
         stream.outcome(written, stream.not_told_missing())
     }
 
