@@ -130,6 +130,11 @@ impl<'a> Input<'a> {
         (time.unwrap_or_default(), until)
     }
 
+    /// Whether its bytes have been passed on before, and are read again.
+    pub(crate) fn is_again(&self) -> bool {
+        self.silent
+    }
+
     /// Passes the next `n` bytes on as `kind`.
     pub(crate) fn pass(&mut self, n: usize, kind: Kind, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
         let end = self.at.saturating_add(n).min(self.bytes.len());
@@ -176,6 +181,11 @@ impl Kept {
         self.bytes.is_empty()
     }
 
+    /// Offset behind them.
+    pub(crate) fn end(&self) -> u64 {
+        self.offset.saturating_add(self.bytes.len() as u64)
+    }
+
     /// The bytes.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
@@ -198,13 +208,15 @@ impl Kept {
     pub(crate) fn copy(&mut self, input: &Input<'_>, n: usize) {
         let end = input.at.saturating_add(n).min(input.bytes.len());
         let mut at = input.at;
-        for (i, (start, time)) in input.times.iter().enumerate() {
-            let until = input.times.get(i + 1).map_or(end, |(next, _)| (*next).min(end));
-            if until > at && *start <= at {
-                let bytes = input.bytes.get(at..until).unwrap_or_default();
-                self.push(input.offset.saturating_add(at as u64), *time, bytes);
-                at = until;
+        let later = input.times.partition_point(|(start, _)| *start <= at);
+        for (i, (_, time)) in input.times.iter().enumerate().skip(later.saturating_sub(1)) {
+            if at >= end {
+                break;
             }
+            let until = input.times.get(i + 1).map_or(end, |(next, _)| (*next).min(end));
+            let bytes = input.bytes.get(at..until).unwrap_or_default();
+            self.push(input.offset.saturating_add(at as u64), *time, bytes);
+            at = until;
         }
     }
 

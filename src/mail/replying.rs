@@ -15,7 +15,11 @@ const MAX_LINES: usize = 1000;
 /// A reply in the making.
 #[derive(Debug)]
 pub(crate) struct Replying {
+    /// All of it but its lines.
     reply: Reply,
+    /// They, one behind the other with a line feed between them: so short ones take no more than they are long.
+    text: String,
+    lines: usize,
     len: usize,
     /// Offset behind its last line.
     pub(crate) end: u64,
@@ -34,6 +38,8 @@ impl Core {
                     answers: None,
                     latency: None,
                 },
+                text: String::new(),
+                lines: 0,
                 len: 0,
                 end: 0,
             })
@@ -42,9 +48,13 @@ impl Core {
         if replying.reply.code.as_bytes() != code {
             replying.reply.code = text(code, 16);
         }
-        if replying.len < MAX_REPLY && replying.reply.lines.len() < MAX_LINES {
+        if replying.len < MAX_REPLY && replying.lines < MAX_LINES {
+            if replying.lines > 0 {
+                replying.text.push('\n');
+            }
+            replying.lines += 1;
             replying.len = replying.len.saturating_add(line_text.len());
-            replying.reply.lines.push(text(line_text, MAX_TEXT));
+            replying.text.push_str(&text(line_text, MAX_TEXT));
         }
     }
 
@@ -66,7 +76,18 @@ impl Core {
     /// The reply in the making is complete: it and the offset behind it.
     pub(crate) fn take_reply(&mut self) -> Option<(Reply, u64)> {
         self.challenged = false;
-        self.reply.take().map(|replying| (replying.reply, replying.end))
+        let Replying {
+            mut reply,
+            text,
+            lines,
+            end,
+            ..
+        } = *self.reply.take()?;
+        reply.lines = match lines {
+            1 => vec![text],
+            _ => text.split('\n').map(str::to_owned).collect(),
+        };
+        Some((reply, end))
     }
 
     /// Tells a reply, `answers` being the verb and the time of the command, if any.
@@ -105,5 +126,40 @@ impl Core {
             latency: None,
         };
         self.tell_reply(&mut reply, answers, out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Direction;
+    use crate::mail::Protocol;
+    use crate::mail::input::Input;
+
+    /// A reply in the making that has these lines.
+    fn reply(lines: &[&str]) -> Core {
+        let mut core = Core::new(Protocol::Smtp);
+        let mut line = Line::default();
+        line.push(&Input::new(Direction::ToClient, 0, b"250 x\r\n", &[]), 7);
+        for text in lines {
+            core.reply_line(&line, b"250", text.as_bytes());
+        }
+        core
+    }
+
+    #[test]
+    fn lines_are_told_as_they_came() {
+        for lines in [&[""][..], &["", ""], &["a", "", "b"], &["x"; 990]] {
+            let told = reply(lines).take_reply().map(|(reply, _)| reply.lines);
+            assert_eq!(told.unwrap_or_default(), lines);
+        }
+    }
+
+    #[test]
+    fn short_lines_take_no_more_than_long_ones() {
+        let core = reply(&["x"; 5000]);
+        let replying = core.reply.unwrap();
+        assert!(replying.text.capacity() <= MAX_REPLY + MAX_LINES);
+        assert_eq!((replying.lines, replying.reply.lines.capacity()), (MAX_LINES, 0));
     }
 }

@@ -59,7 +59,7 @@ impl Core {
 
     /// What the client's bytes are called when they are not understood.
     pub(crate) fn unknown_kind(&self) -> Kind {
-        if self.auth.is_some() || self.challenged {
+        if self.auth.is_some() || self.challenged || self.forgot {
             Kind::Secret
         } else {
             Kind::Plain
@@ -71,7 +71,7 @@ impl Core {
     /// of bytes that are missing one hears when those behind them come.
     pub(crate) fn challenge(&mut self, lost: bool) -> bool {
         self.challenged = true;
-        lost || self.doubt.is_some()
+        lost || self.doubt.is_some() || self.forgot
     }
 
     /// The line in the making, cut short by a gap.

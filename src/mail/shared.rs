@@ -13,6 +13,11 @@ use crate::tls::{Started, TlsHow};
 
 /// Bytes kept that can't be understood before the other side answers.
 pub(crate) const MAX_KEPT: usize = 16 * 1024;
+/// How often a client's bytes may be read again, all in all: each refusal has what is kept
+/// behind it read anew, and it is a client's choice how many commands wait for one.
+const MAX_AGAIN: u64 = 16;
+/// And so many bytes beside that.
+const FREE_AGAIN: u64 = 4 * MAX_KEPT as u64;
 /// Commands outstanding.
 pub(crate) const MAX_QUEUE: usize = 256;
 /// Bytes of an argument, of a reply's line.
@@ -31,6 +36,10 @@ pub(crate) enum Flow {
     Tls,
 }
 
+/// What was kept is not understood any more.
+#[derive(Debug)]
+pub(crate) struct Forgotten;
+
 /// Shared state of a session.
 #[derive(Debug)]
 pub(crate) struct Core {
@@ -39,6 +48,10 @@ pub(crate) struct Core {
     lines: [Line; 2],
     /// Client's bytes whose meaning the server's answer decides.
     pub(crate) kept: Option<Box<Kept>>,
+    /// So many bytes may still be read again.
+    again: u64,
+    /// Bytes kept were given up: which commands they held, AUTH for one, is not known.
+    pub(crate) forgot: bool,
     pub(crate) switch: Switch,
     pub(crate) auth: Option<Box<Attempt>>,
     /// The greeting has been seen, or will not be.
@@ -66,6 +79,8 @@ impl Core {
             protocol,
             lines: [Line::default(), Line::default()],
             kept: None,
+            again: FREE_AGAIN,
+            forgot: false,
             switch: Switch::new(),
             auth: None,
             greeted: true,
@@ -84,8 +99,12 @@ impl Core {
         direction.of_mut(&mut self.lines)
     }
 
-    /// Notes who has spoken.
+    /// Notes who has spoken, and how much.
     pub(crate) fn see(&mut self, input: &Input<'_>) {
+        if input.direction == Direction::ToServer && !input.is_again() {
+            let new = MAX_AGAIN.saturating_mul(input.rest().len() as u64);
+            self.again = self.again.saturating_add(new);
+        }
         let [client, server] = &mut self.seen;
         match input.direction {
             Direction::ToServer => {
@@ -230,10 +249,24 @@ impl Core {
         first
     }
 
-    /// The client's bytes kept so far, taken out to be understood.
-    pub(crate) fn take_kept(&mut self) -> Option<Box<Kept>> {
+    /// The client's bytes kept so far, taken out to be understood. `Err` where they have been read so often that
+    /// they are forgotten instead: what the client sends is not known then, though its line in the making goes on.
+    pub(crate) fn take_kept(&mut self) -> Result<Option<Box<Kept>>, Forgotten> {
+        match self.again.checked_sub(self.kept_len()) {
+            Some(left) => self.again = left,
+            None => {
+                self.forget();
+                return Err(Forgotten);
+            }
+        }
         self.restart(Direction::ToServer);
-        self.kept.take().filter(|kept| !kept.is_empty())
+        Ok(self.kept.take().filter(|kept| !kept.is_empty()))
+    }
+
+    /// Gives up what is kept.
+    pub(crate) fn forget(&mut self) {
+        self.kept = None;
+        self.forgot = true;
     }
 
     /// Bytes are missing: whether TLS most likely begins among them.

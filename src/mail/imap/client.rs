@@ -71,8 +71,8 @@ impl Imap {
                 self.command_line(&line, secret, out)?;
             }
             Mode::Undecided(_) if self.core.kept_len() > MAX_KEPT as u64 => {
-                self.core.kept = None;
-                self.mode = Mode::Lost;
+                self.core.forget();
+                self.lose_client();
             }
             _ => {}
         }
@@ -111,6 +111,7 @@ impl Imap {
                 offset: line.offset,
                 text: Vec::new(),
                 secret: None,
+                inlining: false,
             })
         });
         let before = building.text.len();
@@ -146,6 +147,7 @@ impl Imap {
                 building.secret.get_or_insert(open);
             }
             building.text.push(b'"');
+            building.inlining = true;
         }
         self.building = Some(building);
         self.mode = if literal.waits && !self.is_sieve() {
@@ -167,7 +169,7 @@ impl Imap {
         out: &mut Out<'_, '_>,
     ) -> Result<Flow, SinkError> {
         let bytes = input.upcoming(left);
-        if let Some(building) = self.building.as_mut().filter(|building| building.is_inlining()) {
+        if let Some(building) = self.building.as_mut().filter(|building| building.inlining) {
             for byte in bytes {
                 if matches!(byte, b'"' | b'\\') {
                     building.text.push(b'\\');
@@ -186,8 +188,9 @@ impl Imap {
         self.mode = Mode::Literal(left, kind);
         if left == 0 {
             self.mode = Mode::Commands;
-            if let Some(building) = self.building.as_mut().filter(|building| building.is_inlining()) {
+            if let Some(building) = self.building.as_mut().filter(|building| building.inlining) {
                 building.text.push(b'"');
+                building.inlining = false;
             }
         }
     }
@@ -275,22 +278,5 @@ impl Imap {
             _ => {}
         }
         Ok(())
-    }
-}
-
-impl Building {
-    /// Whether a literal is being put into the text: its quote is open.
-    fn is_inlining(&self) -> bool {
-        let mut open = false;
-        let mut escaped = false;
-        for byte in &self.text {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' if open => escaped = true,
-                b'"' => open = !open,
-                _ => {}
-            }
-        }
-        open
     }
 }

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use crate::event::{Direction, Kind, SinkError};
 use crate::mail::Protocol;
 use crate::mail::input::{Input, Out};
-use crate::mail::shared::{Core, Flow};
+use crate::mail::shared::{Core, Flow, Forgotten};
 use crate::time::Timestamp;
 
 /// How the client's bytes are read.
@@ -45,6 +45,8 @@ struct Building {
     text: Vec<u8>,
     /// From here on, `text` holds a secret.
     secret: Option<usize>,
+    /// A literal is being put into `text`: its quote is open.
+    inlining: bool,
 }
 
 #[derive(Debug)]
@@ -171,8 +173,18 @@ impl Imap {
     fn understand_kept(&mut self, mode: Mode, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
         self.mode = mode;
         match self.core.take_kept() {
-            Some(kept) => self.data(&mut kept.passed(Direction::ToServer), out).map(|_| ()),
-            None => Ok(()),
+            Ok(Some(kept)) => self.data(&mut kept.passed(Direction::ToServer), out).map(|_| ()),
+            Ok(None) => Ok(()),
+            Err(Forgotten) => {
+                self.lose_client();
+                Ok(())
+            }
         }
+    }
+
+    /// What the client sends is a command only where it begins like one; the line at hand is none.
+    fn lose_client(&mut self) {
+        self.mode = Mode::Lost;
+        self.known = false;
     }
 }

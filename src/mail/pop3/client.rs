@@ -60,8 +60,8 @@ impl Pop3 {
             }
             Mode::Undecided(_) => {
                 if self.core.kept_len() > MAX_KEPT as u64 {
-                    self.core.kept = None;
-                    self.mode = Mode::Lost;
+                    self.core.forget();
+                    self.lose_client();
                 }
             }
         }

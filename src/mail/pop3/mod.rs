@@ -9,7 +9,7 @@ use crate::event::{Direction, SinkError};
 use crate::mail::Protocol;
 use crate::mail::input::{Input, Out};
 use crate::mail::message::Body;
-use crate::mail::shared::{Core, Flow};
+use crate::mail::shared::{Core, Flow, Forgotten};
 use crate::time::Timestamp;
 
 /// How the client's lines are read.
@@ -125,8 +125,18 @@ impl Pop3 {
     fn understand_kept(&mut self, mode: Mode, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
         self.mode = mode;
         match self.core.take_kept() {
-            Some(kept) => self.data(&mut kept.passed(Direction::ToServer), out).map(|_| ()),
-            None => Ok(()),
+            Ok(Some(kept)) => self.data(&mut kept.passed(Direction::ToServer), out).map(|_| ()),
+            Ok(None) => Ok(()),
+            Err(Forgotten) => {
+                self.lose_client();
+                Ok(())
+            }
         }
+    }
+
+    /// What the client sends is a command only where it begins like one; the line at hand is none.
+    fn lose_client(&mut self) {
+        self.mode = Mode::Lost;
+        self.known = false;
     }
 }

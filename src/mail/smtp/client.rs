@@ -53,6 +53,7 @@ impl Smtp {
             }
             // The client has gone on: its reply was not seen (one side only, or a broken capture).
             Mode::Undecided(Why::Auth) if self.known && (alone || begins_a_mail(line.text())) => {
+                self.unseen = line.end();
                 self.understand_kept(Mode::Lost, out)?;
             }
             Mode::Undecided(_) => {
@@ -107,10 +108,15 @@ impl Smtp {
     fn bound_kept(&mut self, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
         match self.mode {
             Mode::Undecided(why) if self.core.kept_len() > MAX_KEPT as u64 => match why {
-                Why::Data => self.begin_body(out),
+                // All that is kept is read now, once: were another DATA in it to wait, it would be read again
+                // as soon as the bound is passed again, which takes a few bytes.
+                Why::Data => {
+                    self.given = self.core.kept.as_ref().map_or(0, |kept| kept.end());
+                    self.begin_body(out)
+                }
                 Why::Auth | Why::Starttls => {
-                    self.core.kept = None;
-                    self.mode = Mode::Lost;
+                    self.core.forget();
+                    self.lose_client();
                     Ok(())
                 }
             },
@@ -255,6 +261,9 @@ impl Smtp {
 
     /// Bytes of the client are missing.
     pub(super) fn client_gap(&mut self, len: u64, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
+        while self.mode == Mode::Undecided(Why::Data) && self.looks_like_body {
+            self.begin_body(out)?;
+        }
         match self.mode {
             Mode::Body => {
                 if let Some(body) = &mut self.body {
@@ -271,10 +280,6 @@ impl Smtp {
                     self.core.gap(Direction::ToServer);
                     self.mode = Mode::Lost;
                 }
-            }
-            Mode::Undecided(Why::Data) if self.looks_like_body => {
-                self.begin_body(out)?;
-                return self.client_gap(len, out);
             }
             Mode::Commands | Mode::Lost | Mode::Secret | Mode::Undecided(_) => {
                 self.core.gap(Direction::ToServer);

@@ -59,7 +59,9 @@ impl Smtp {
         self.ask_as(told, what);
         match what {
             // Where nobody answers (one side only), what is asked for is taken as given.
-            What::Data(_) if self.core.seen == [true, false] && self.core.greeted => {
+            What::Data(_)
+                if self.core.seen == [true, false] && self.core.greeted || line.end() < self.given =>
+            {
                 self.body = Some(Box::new(Body::new()));
                 self.mode = Mode::Body;
             }
@@ -69,7 +71,11 @@ impl Smtp {
                 let password = secret.is_some_and(|secret| attempt.response(secret));
                 self.core.tell_auth(None, out)?;
                 self.core.auth = Some(Box::new(attempt));
-                self.undecided(Why::Auth);
+                if line.end() < self.unseen {
+                    self.mode = Mode::Lost;
+                } else {
+                    self.undecided(Why::Auth);
+                }
                 if password {
                     self.core.clear_password(line.time, line.offset, out)?;
                 }

@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use crate::event::{Direction, SinkError, Verdict};
 use crate::mail::detect::begins_like_smtp;
 use crate::mail::input::{Input, Out};
-use crate::mail::shared::{Core, Flow, MAX_QUEUE};
+use crate::mail::shared::{Core, Flow, Forgotten, MAX_QUEUE};
 use crate::mail::{Protocol, Reply};
 use crate::time::Timestamp;
 
@@ -87,6 +87,10 @@ pub(crate) struct Smtp {
     queue: VecDeque<Asked>,
     mails: Mails,
     body: Option<Box<Body>>,
+    /// Before this offset of the client's, DATA is taken to have been agreed to.
+    given: u64,
+    /// And AUTH to have had a reply that was not seen.
+    unseen: u64,
     /// Replies that came while a message passed.
     early: VecDeque<Reply>,
 }
@@ -104,6 +108,8 @@ impl Smtp {
             queue: VecDeque::new(),
             mails: Mails::new(),
             body: None,
+            given: 0,
+            unseen: 0,
             early: VecDeque::new(),
         }
     }
@@ -124,9 +130,10 @@ impl Smtp {
         Ok(Flow::Go)
     }
 
-    /// What the client sends is a command only where it begins like one.
+    /// What the client sends is a command only where it begins like one; the line at hand is none.
     pub(crate) fn lose_client(&mut self) {
         self.mode = Mode::Lost;
+        self.known = false;
     }
 
     /// Bytes are missing.
@@ -202,9 +209,77 @@ impl Smtp {
     /// Reads what the client sent while nobody could tell what it was.
     fn understand_kept(&mut self, mode: Mode, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
         self.mode = mode;
-        if let Some(kept) = self.core.take_kept() {
-            self.data(&mut kept.passed(Direction::ToServer), out)?;
+        match self.core.take_kept() {
+            Ok(Some(kept)) => self.data(&mut kept.passed(Direction::ToServer), out).map(|_| ()),
+            Ok(None) => Ok(()),
+            Err(Forgotten) => {
+                self.body = None;
+                self.lose_client();
+                Ok(())
+            }
         }
-        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Connection, Event};
+    use crate::mail::MailEvent;
+
+    /// A session in which the client says `flood` in packets of `size` bytes, and how many commands were told.
+    fn flooded(flood: &[u8], size: usize) -> (Smtp, usize) {
+        let mut told = 0;
+        let mut emit = |_: &Connection, event: &Event<'_>| {
+            told += usize::from(matches!(event, Event::Mail(MailEvent::Command(_))));
+            Ok(())
+        };
+        let connection = crate::mail::tests::connection();
+        let mut out = Out {
+            connection: &connection,
+            emit: &mut emit,
+        };
+        let mut smtp = Smtp::new(Protocol::Smtp, true);
+        let times = [(0, Timestamp::default())];
+        let mut greeting = Input::new(Direction::ToClient, 0, b"220 mx ESMTP\r\n", &times);
+        smtp.data(&mut greeting, &mut out).unwrap();
+        let (mut from, mut to) = (0, 0);
+        while to < flood.len() {
+            to = flood.len().min(to + size);
+            let mut input = Input::new(Direction::ToServer, from as u64, &flood[from..to], &times);
+            smtp.data(&mut input, &mut out).unwrap();
+            from = to - input.rest().len();
+        }
+        (smtp, told)
+    }
+
+    /// What is forgotten would have been read more than sixteen times.
+    #[test]
+    fn what_passes_the_bound_is_read_once() {
+        for size in [9, 1000, 100_000] {
+            let (smtp, told) = flooded(&b"DATA\r\n.\r\n".repeat(10_000), size);
+            assert!(!smtp.core.forgot, "in packets of {size}");
+            assert!(told > 8000, "{told} commands in packets of {size}");
+        }
+    }
+
+    #[test]
+    fn commands_without_replies_are_read_once_when_a_mail_shows_that_there_are_none() {
+        let mut flood = b"AUTH X\r\n".repeat(1900);
+        flood.extend_from_slice(b"MAIL FROM:<a@b.test>\r\n");
+        let (smtp, told) = flooded(&flood.repeat(20), 1000);
+        assert_eq!((smtp.core.forgot, told), (false, 20 * 1901));
+    }
+
+    #[test]
+    fn messages_without_replies_do_not_nest() {
+        let mut flood = b"AUTH X\r\nDATA\r\n.\r\n".repeat(900);
+        flood.extend_from_slice(b"MAIL FROM:<a@b.test>");
+        flood.extend_from_slice(&b"x".repeat(20_000));
+        flood.extend_from_slice(b"\r\n");
+        // Each of them would take some of the stack.
+        let thread = std::thread::Builder::new().stack_size(256 * 1024);
+        let flooded = thread.spawn(move || flooded(&flood.repeat(4), 100_000).1);
+        assert!(flooded.unwrap().join().unwrap() > 4 * 900);
     }
 }

@@ -4,7 +4,7 @@ use crate::event::{Direction, Kind, SinkError};
 use crate::mail::detect::server_begins;
 use crate::mail::input::{Input, Out};
 use crate::mail::line::Line;
-use crate::mail::shared::Flow;
+use crate::mail::shared::{Flow, Forgotten};
 use crate::mail::{MailWarning, Protocol, Reply};
 
 use super::transaction::{brief, is_refusal};
@@ -134,8 +134,12 @@ impl Smtp {
         self.end_message(reply.time, out)?;
         self.mode = if gapped { Mode::Lost } else { Mode::Commands };
         match kept {
-            Some(kept) => self.data(&mut kept.passed(Direction::ToServer), out).map(|_| ()),
-            None => Ok(()),
+            Ok(Some(kept)) => self.data(&mut kept.passed(Direction::ToServer), out).map(|_| ()),
+            Ok(None) => Ok(()),
+            Err(Forgotten) => {
+                self.lose_client();
+                Ok(())
+            }
         }
     }
 
