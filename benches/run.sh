@@ -54,9 +54,15 @@ capture() {
 
 # What takes much new memory waits for the host on a virtual machine that gives back what is free, five times as long
 # in one run as in the next: as much as any program writes is written and deleted before each run.
-new=$((mega * 3))
-half=$(($(free_kib "$OUT") / 2048))
-[ $new -lt $half ] || new=$half
+room() { # room MEGABYTES, and at most half of what there is
+    local half=$(($(free_kib "$OUT") / 2048))
+    new=$1
+    [ "$new" -lt $half ] || new=$half
+}
+streams=$((mega * 3))
+# Two files a connection, a page and an inode each.
+many_files=$((swarm * 11 / 1000))
+room $streams
 
 # --- measuring ----------------------------------------------------------------------------------------
 
@@ -205,7 +211,9 @@ if part lossy; then
 fi
 if part swarm; then
     capture swarm swarm --connections $swarm
+    room $many_files
     files swarm "Files: $swarm connections of six packets" $swarm_runs $slow_runs
+    room $streams
 
     # One archive instead of so many files: names and bytes are those of the files.
     unzipped() {
@@ -305,7 +313,10 @@ if part linear; then
     }
     for name in bulk mail swarm; do
         case $name in
-        swarm) capture $name-quarter swarm --connections $((swarm / 4)) ;;
+        swarm)
+            capture $name-quarter swarm --connections $((swarm / 4))
+            room $many_files
+            ;;
         *) capture $name-quarter $name --megabytes $((mega / 4)) ;;
         esac
         warm+=" $WORK/$name.pcap"
@@ -313,6 +324,7 @@ if part linear; then
         four_times "$linear_runs" "$name to files" "$(fd $name-quarter) -o $OUT/o" "$(fd $name) -o $OUT/o"
         four_times "$linear_runs" "$name, bare loop" "$TOOLS/bench-files $WORK/$name-quarter.tsv $OUT/o" \
             "$TOOLS/bench-files $WORK/$name.tsv $OUT/o"
+        room $streams
         [ $name = bulk ] || four_times "$runs" "$name to the console" "$(fd $name-quarter) -c" "$(fd $name) -c"
         [ $name != swarm ] || four_times "$runs" "$name to .zip" "$(fd $name-quarter) -o $OUT/o/a.zip" \
             "$(fd $name) -o $OUT/o/a.zip"

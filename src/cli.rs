@@ -184,7 +184,7 @@ pub struct Args {
     pub max_bytes: Option<u64>,
 
     /// Memory for connections and for data that waits for its turn
-    #[arg(long, value_name = "SIZE", default_value = "192M", value_parser = size64, help_heading = HEADING_LIMITS)]
+    #[arg(long, value_name = "SIZE", default_value = "192M", value_parser = memory, help_heading = HEADING_LIMITS)]
     pub memory: u64,
 
     /// Connections followed at the same time; beyond it the idlest go
@@ -311,6 +311,14 @@ fn size64(text: &str) -> Result<u64, String> {
         .with_binary()
         .parse_size(text)
         .map_err(|_| "a number of bytes, or one with K, M or G behind it".to_owned())
+}
+
+/// Less does not hold a handful of connections: whoever says `--memory 2` means another unit.
+fn memory(text: &str) -> Result<u64, String> {
+    let size = size64(text)?;
+    (size >= 1 << 20)
+        .then_some(size)
+        .ok_or_else(|| "at least 1M".to_owned())
 }
 
 /// No sequence number makes a larger hole in a file.

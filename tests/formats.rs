@@ -328,6 +328,7 @@ fn a_wrong_filter_or_option_is_wrong_usage_and_makes_nothing() {
         (vec!["-w", "x.pcap", "--write-count", "3"], "--write-size"),
         (vec!["-b", "1x"], "K, M or G"),
         (vec!["-m", "17M"], "at most 16M"),
+        (vec!["--memory", "2"], "at least 1M"),
         (vec!["--idle-timeout", "0"], "--idle-timeout"),
     ] {
         let ran = run(flowdump()
