@@ -2,6 +2,7 @@
 
 use memchr::memmem;
 
+use crate::budget::Share;
 use crate::event::{ClientKnown, Connection, Direction, Kind, SinkError, Verdict};
 use crate::mail::input::{Input, Kept, Out};
 use crate::mail::probe::{Outcome, Probe};
@@ -51,6 +52,10 @@ pub(super) struct Watch {
     /// Told already that there is clear text again.
     pub(super) plain_told: bool,
     pub(super) hint_told: bool,
+    /// Only a little is kept.
+    pub(super) tight: bool,
+    /// What it keeps.
+    pub(super) share: Share,
 }
 
 impl Watch {
@@ -68,6 +73,28 @@ impl Watch {
             ended: [false; 2],
             plain_told: false,
             hint_told: false,
+            tight: false,
+            share: Share::default(),
+        }
+    }
+
+    /// Bytes of memory that it keeps and could do without.
+    #[inline]
+    pub(super) fn keeps(&self) -> usize {
+        let holds = self.holds.iter().filter(|hold| !hold.is_empty());
+        let session = self.session.as_ref().map_or(0, |session| session.keeps());
+        let tls = self.tls.as_ref().map_or(0, |tls| tls.keeps());
+        holds.map(Kept::keeps).sum::<usize>() + session + tls
+    }
+
+    /// Keeps only a little from here on, or as much as ever.
+    pub(super) fn tighten(&mut self, tight: bool) {
+        self.tight = tight;
+        if let Some(session) = &mut self.session {
+            session.core().tight = tight;
+        }
+        if let Some(tls) = &mut self.tls {
+            tls.tighten(tight);
         }
     }
 
@@ -111,9 +138,11 @@ impl Watch {
             if !rest.is_empty() {
                 let (offset, time) = (input.offset(), input.time());
                 self.hold(direction).push(offset, time, rest);
+                out.keeps = true;
             }
             return Ok(());
         }
+        out.keeps = true;
         let mut held = std::mem::take(self.hold(direction));
         held.push(offset, time, bytes);
         let mut input = held.input(direction);
@@ -129,6 +158,7 @@ impl Watch {
         if self.hold(direction).is_empty() {
             return Ok(());
         }
+        out.keeps = true;
         let held = std::mem::take(self.hold(direction));
         let mut input = held.input(direction);
         input.last = true;
@@ -277,6 +307,7 @@ impl Watch {
         }
         let mut session = Box::new(Session::new(protocol, probe.from_start));
         session.core().doubt = doubt;
+        session.core().tight = self.tight;
         if let Some(early) = probe.early_garbage() {
             session.lose_client(early);
         }
