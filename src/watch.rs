@@ -4,6 +4,7 @@
 //! understands passes uncopied.
 
 mod one;
+mod room;
 mod tls;
 
 use crate::budget::Budget;

@@ -41,7 +41,7 @@ pub(super) enum Stage {
 pub(super) struct Watch {
     stages: [Stage; 2],
     /// Bytes that wait for more, to be understood.
-    holds: [Kept; 2],
+    pub(super) holds: [Kept; 2],
     pub(super) probe: Option<Probe>,
     pub(super) session: Option<Box<Session>>,
     pub(super) tls: Option<Box<TlsWatcher>>,
@@ -75,26 +75,6 @@ impl Watch {
             hint_told: false,
             tight: false,
             share: Share::default(),
-        }
-    }
-
-    /// Bytes of memory that it keeps and could do without.
-    #[inline]
-    pub(super) fn keeps(&self) -> usize {
-        let holds = self.holds.iter().filter(|hold| !hold.is_empty());
-        let session = self.session.as_ref().map_or(0, |session| session.keeps());
-        let tls = self.tls.as_ref().map_or(0, |tls| tls.keeps());
-        holds.map(Kept::keeps).sum::<usize>() + session + tls
-    }
-
-    /// Keeps only a little from here on, or as much as ever.
-    pub(super) fn tighten(&mut self, tight: bool) {
-        self.tight = tight;
-        if let Some(session) = &mut self.session {
-            session.core().tight = tight;
-        }
-        if let Some(tls) = &mut self.tls {
-            tls.tighten(tight);
         }
     }
 
