@@ -115,6 +115,12 @@ pub enum UsageError {
 }
 
 impl Config {
+    /// Bytes that watchers may keep for all connections together, and as many again the console, beyond a little for each
+    /// connection, which the flow table accounts for.
+    pub(crate) fn buffers(&self) -> usize {
+        self.flow.memory / 4
+    }
+
     /// Resolves the arguments.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //! Only `pipeline` knows them all.
 #![deny(unsafe_code)] // but for the memory map in `capture`
 
+mod budget;
 pub mod capture;
 pub mod cli;
 pub mod config;

@@ -4,8 +4,10 @@
 //! understands passes uncopied.
 
 mod one;
+mod room;
 mod tls;
 
+use crate::budget::Budget;
 use crate::event::{Connection, Emit, EndHow, Event, SinkError};
 use crate::mail::input::Out;
 
@@ -15,6 +17,7 @@ use one::Watch;
 #[derive(Default)]
 pub struct Watchers {
     slots: Vec<Slot>,
+    budget: Budget,
 }
 
 /// One connection.
@@ -31,10 +34,26 @@ impl Default for Slot {
     }
 }
 
+impl Slot {
+    /// Puts another in its place.
+    fn clear(&mut self, budget: &mut Budget, next: Self) {
+        if let Self::Watched(Some(watch)) = std::mem::replace(self, next) {
+            budget.give_back(watch.share);
+        }
+    }
+}
+
 impl Watchers {
     /// No connections.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// With so many bytes for what all connections keep to be understood later, and a little for each of them.
+    #[must_use]
+    pub fn within(mut self, bytes: usize) -> Self {
+        self.budget = Budget::new(bytes);
+        self
     }
 
     /// Takes one event of the flow table, passes it on, cut and labelled, and adds what watchers tell.
@@ -54,10 +73,15 @@ impl Watchers {
         let Some(slot) = self.slots.get_mut(index) else {
             return emit(connection, event);
         };
-        let mut out = Out { connection, emit };
+        let budget = &mut self.budget;
+        let mut out = Out {
+            connection,
+            emit,
+            keeps: false,
+        };
         let watched = match (event, slot) {
             (Event::Opened, slot) => {
-                *slot = Slot::default();
+                slot.clear(budget, Slot::default());
                 return out.event(event);
             }
             (_, Slot::Passing) => return out.event(event),
@@ -75,7 +99,14 @@ impl Watchers {
                 if watch.passes(*direction) {
                     return out.event(event);
                 }
+                if watch.tight != budget.is_spent() {
+                    watch.tighten(budget.is_spent());
+                }
                 watch.data(*direction, *offset, *time, bytes, &mut out)?;
+                if out.keeps {
+                    let keeps = watch.keeps();
+                    budget.keeps(&mut watch.share, keeps);
+                }
                 if watch.is_over() {
                     self.pass(index);
                 }
@@ -87,7 +118,10 @@ impl Watchers {
                 let watch = watched.get_or_insert_with(|| Box::new(Watch::new(connection)));
                 watch.flush(*direction, &mut out)?;
                 out.event(event)?;
-                return watch.gap(*direction, *len, *time, &mut out);
+                watch.gap(*direction, *len, *time, &mut out)?;
+                let keeps = watch.keeps();
+                budget.keeps(&mut watch.share, keeps);
+                return Ok(());
             }
             Event::End { direction, time, how } => {
                 if let Some(watch) = watched {
@@ -95,6 +129,8 @@ impl Watchers {
                         watch.flush(direction.reverse(), &mut out)?;
                     }
                     watch.end(*direction, *time, &mut out)?;
+                    let keeps = watch.keeps();
+                    budget.keeps(&mut watch.share, keeps);
                     if watch.is_over() {
                         self.pass(index);
                     }
@@ -102,6 +138,7 @@ impl Watchers {
             }
             Event::Closed(closing) => {
                 if let Some(mut watch) = watched.take() {
+                    budget.give_back(std::mem::take(&mut watch.share));
                     watch.close(closing.last_time, &mut out)?;
                 }
             }
@@ -112,7 +149,10 @@ impl Watchers {
 
     fn pass(&mut self, index: usize) {
         if let Some(slot) = self.slots.get_mut(index) {
-            *slot = Slot::Passing;
+            slot.clear(&mut self.budget, Slot::Passing);
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,9 @@ pub(crate) struct Out<'a, 'e> {
     pub(crate) connection: &'a Connection,
     /// The next stage.
     pub(crate) emit: &'a mut Emit<'e>,
+    /// What is kept to be understood later may have become more or less. What only passes, as most does, leaves it as
+    /// it was.
+    pub(crate) keeps: bool,
 }
 
 impl Out<'_, '_> {
@@ -171,6 +174,12 @@ pub(crate) struct Kept {
 const MAX_TIMES: usize = 256;
 
 impl Kept {
+    /// Bytes of memory that they take.
+    #[inline]
+    pub(crate) fn keeps(&self) -> usize {
+        self.bytes.capacity() + self.times.capacity() * size_of::<(usize, Timestamp)>()
+    }
+
     /// How many bytes there are.
     pub(crate) fn len(&self) -> usize {
         self.bytes.len()

@@ -5,7 +5,7 @@ use memchr::memchr;
 use crate::mail::input::Input;
 use crate::time::Timestamp;
 
-/// Bytes of a line that are kept to be understood; longer ones are passed on all the same.
+/// Bytes of a line that are kept to be understood, if there is memory enough; longer ones are passed on all the same.
 pub(crate) const MAX_LINE: usize = 4096;
 /// Bytes that are kept of the end of a longer one: enough for the announcement of a literal.
 const MAX_ENDING: usize = 32;
@@ -15,13 +15,15 @@ const IDLE_CAPACITY: usize = 256;
 /// A line of one direction, as far as it has come.
 #[derive(Debug, Default)]
 pub(crate) struct Line {
-    /// Its first [`MAX_LINE`], and behind them its last [`MAX_ENDING`] of the others.
+    /// Its first `max`, and behind them its last [`MAX_ENDING`] of the others.
     bytes: Vec<u8>,
     len: u64,
     /// Offset of its first byte.
     pub(crate) offset: u64,
     /// Time of its first byte.
     pub(crate) time: Timestamp,
+    /// So many of its bytes are kept.
+    max: usize,
     /// Whether its first bytes have been looked at to see what it is.
     pub(crate) sniffed: bool,
 }
@@ -44,22 +46,23 @@ impl Line {
     }
 
     /// Takes the next `n` bytes of `input`, which is about to pass them on. True when that made it too long
-    /// to be kept whole.
-    pub(crate) fn push(&mut self, input: &Input<'_>, n: usize) -> bool {
+    /// to be kept whole: longer than `max`, as that was when it began.
+    pub(crate) fn push(&mut self, input: &Input<'_>, n: usize, max: usize) -> bool {
         if self.is_empty() {
+            self.max = max;
             self.offset = input.offset();
             self.time = input.time();
         }
         let before = self.len;
         self.len = self.len.saturating_add(n as u64);
         let bytes = input.rest().get(..n).unwrap_or_default();
-        let room = MAX_LINE.saturating_sub(self.bytes.len()).min(bytes.len());
+        let room = self.max.saturating_sub(self.bytes.len()).min(bytes.len());
         let (kept, beyond) = bytes.split_at(room);
         self.bytes.extend_from_slice(kept);
         if !beyond.is_empty() {
             self.push_ending(beyond);
         }
-        before <= MAX_LINE as u64 && self.len > MAX_LINE as u64
+        before <= self.max as u64 && self.len > self.max as u64
     }
 
     fn push_ending(&mut self, beyond: &[u8]) {
@@ -67,27 +70,43 @@ impl Line {
         self.bytes.reserve_exact(2 * MAX_ENDING);
         self.bytes
             .extend_from_slice(beyond.get(start..).unwrap_or_default());
-        let old = self.bytes.len().saturating_sub(MAX_LINE + MAX_ENDING);
-        self.bytes.drain(MAX_LINE..MAX_LINE + old);
+        let old = self.bytes.len().saturating_sub(self.max + MAX_ENDING);
+        self.bytes.drain(self.max..self.max + old);
     }
 
-    /// Its bytes, bounded by [`MAX_LINE`], line end included.
+    /// Its bytes, as far as they are kept, line end included.
     pub(crate) fn bytes(&self) -> &[u8] {
-        self.bytes.get(..MAX_LINE).unwrap_or(&self.bytes)
+        self.bytes.get(..self.max).unwrap_or(&self.bytes)
     }
 
-    /// Its bytes, bounded by [`MAX_LINE`], without the line end.
+    /// The same without the line end.
     pub(crate) fn text(&self) -> &[u8] {
         without_end(self.bytes())
     }
 
     /// All of it, or the last bytes of a long one, line end included.
     pub(crate) fn ending(&self) -> &[u8] {
-        if self.len <= MAX_LINE as u64 {
+        if self.len <= self.max as u64 {
             return &self.bytes;
         }
         let start = self.bytes.len().saturating_sub(MAX_ENDING);
         self.bytes.get(start..).unwrap_or_default()
+    }
+
+    /// Bytes of memory that it takes.
+    #[inline]
+    pub(crate) fn keeps(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// So many of its bytes are kept.
+    pub(crate) fn max(&self) -> usize {
+        self.max
+    }
+
+    /// Whether less of it is kept than would be were there memory enough.
+    pub(crate) fn is_shortened(&self) -> bool {
+        self.max < MAX_LINE && self.len > self.max as u64
     }
 
     /// Its length so far.

@@ -258,6 +258,7 @@ mod tests {
         let mut out = Out {
             connection: &connection,
             emit: &mut emit,
+            keeps: false,
         };
         while at < message.len() {
             let n = size().clamp(1, message.len() - at);

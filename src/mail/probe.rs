@@ -18,6 +18,9 @@ const MAX_FIRST: usize = 512;
 /// Bytes kept of both sides.
 const MAX_KEPT: usize = 2048;
 
+/// Times that the other side spoke in between, at most: what it says then is put to what it said last.
+const MAX_RUNS: usize = 64;
+
 /// What came of looking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -223,9 +226,11 @@ impl Probe {
             Direction::ToServer => secret::in_any(&side.line),
             Direction::ToClient => None,
         };
-        match self.runs.last_mut() {
-            Some((last, kept)) if *last == direction => kept.copy(input, n),
-            _ => {
+        let many = self.runs.len() >= MAX_RUNS;
+        let mut runs = self.runs.iter_mut().rev().take(if many { MAX_RUNS } else { 1 });
+        match runs.find(|(of, _)| *of == direction) {
+            Some((_, kept)) => kept.copy(input, n),
+            None => {
                 let mut kept = Kept::default();
                 kept.copy(input, n);
                 self.runs.push((direction, kept));

@@ -8,7 +8,7 @@ use crate::mail::{MailEvent, Reply};
 use crate::time::Timestamp;
 
 /// Bytes of a reply's lines that are told.
-const MAX_REPLY: usize = 8 * 1024;
+pub(crate) const MAX_REPLY: usize = 8 * 1024;
 /// And how many lines.
 const MAX_LINES: usize = 1000;
 
@@ -25,9 +25,17 @@ pub(crate) struct Replying {
     pub(crate) end: u64,
 }
 
+impl Replying {
+    /// Bytes of memory that its lines take.
+    pub(crate) fn keeps(&self) -> usize {
+        self.text.capacity()
+    }
+}
+
 impl Core {
     /// Adds a line to the reply in the making. `text` is it without its code.
     pub(crate) fn reply_line(&mut self, line: &Line, code: &[u8], line_text: &[u8]) {
+        let most = self.max_reply();
         let replying = self.reply.get_or_insert_with(|| {
             Box::new(Replying {
                 reply: Reply {
@@ -48,7 +56,7 @@ impl Core {
         if replying.reply.code.as_bytes() != code {
             replying.reply.code = text(code, 16);
         }
-        if replying.len < MAX_REPLY && replying.lines < MAX_LINES {
+        if replying.len < most && replying.lines < MAX_LINES {
             if replying.lines > 0 {
                 replying.text.push('\n');
             }
@@ -140,7 +148,8 @@ mod tests {
     fn reply(lines: &[&str]) -> Core {
         let mut core = Core::new(Protocol::Smtp);
         let mut line = Line::default();
-        line.push(&Input::new(Direction::ToClient, 0, b"250 x\r\n", &[]), 7);
+        let input = Input::new(Direction::ToClient, 0, b"250 x\r\n", &[]);
+        line.push(&input, 7, MAX_TEXT);
         for text in lines {
             core.reply_line(&line, b"250", text.as_bytes());
         }

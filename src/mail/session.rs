@@ -37,6 +37,16 @@ impl Session {
         }
     }
 
+    /// Bytes of memory that it keeps and could do without.
+    #[inline]
+    pub(crate) fn keeps(&self) -> usize {
+        match self {
+            Self::Smtp(smtp) => smtp.keeps(),
+            Self::Pop3(pop3) => pop3.keeps(),
+            Self::Imap(imap) => imap.keeps(),
+        }
+    }
+
     /// Bytes of one direction: passed on as far as they can be named. Stops where TLS begins.
     pub(crate) fn data(&mut self, input: &mut Input<'_>, out: &mut Out<'_, '_>) -> Result<Flow, SinkError> {
         match self {

@@ -1,10 +1,11 @@
 //! What the sessions of all mail protocols have in common.
 
+use crate::budget::SMALL;
 use crate::event::{Direction, Kind, SinkError, Verdict};
 use crate::mail::auth::Attempt;
 use crate::mail::input::{Input, Kept, Out};
-use crate::mail::line::{Line, Oddity, oddity, text};
-use crate::mail::replying::Replying;
+use crate::mail::line::{Line, MAX_LINE, Oddity, oddity, text};
+use crate::mail::replying::{MAX_REPLY, Replying};
 use crate::mail::resync::Skip;
 use crate::mail::starttls::{Switch, sniff};
 use crate::mail::{Command, Doubt, ImplicitMismatch, MailEvent, MailWarning, Protocol};
@@ -12,14 +13,16 @@ use crate::time::Timestamp;
 use crate::tls::{Started, TlsHow};
 
 /// Bytes kept that can't be understood before the other side answers.
-pub(crate) const MAX_KEPT: usize = 16 * 1024;
+const MAX_KEPT: usize = 16 * 1024;
 /// How often a client's bytes may be read again, all in all: each refusal has what is kept
 /// behind it read anew, and it is a client's choice how many commands wait for one.
 const MAX_AGAIN: u64 = 16;
 /// And so many bytes beside that.
 const FREE_AGAIN: u64 = 4 * MAX_KEPT as u64;
 /// Commands outstanding.
-pub(crate) const MAX_QUEUE: usize = 256;
+const MAX_QUEUE: usize = 256;
+/// And where memory is short.
+const SMALL_QUEUE: usize = 16;
 /// Bytes of an argument, of a reply's line.
 pub(crate) const MAX_TEXT: usize = 1024;
 /// Bytes of a verb.
@@ -71,6 +74,8 @@ pub(crate) struct Core {
     /// Warnings given, once each and direction.
     warned: u8,
     pub(crate) reply: Option<Box<Replying>>,
+    /// Memory is short: only a little is kept.
+    pub(crate) tight: bool,
 }
 
 impl Core {
@@ -92,7 +97,37 @@ impl Core {
             challenged: false,
             warned: 0,
             reply: None,
+            tight: false,
         }
+    }
+
+    /// Bytes of memory that lines, what waits and the reply in the making take.
+    #[inline]
+    pub(crate) fn keeps(&self) -> usize {
+        let [client, server] = &self.lines;
+        let kept = self.kept.as_ref().map_or(0, |kept| kept.keeps());
+        let reply = self.reply.as_ref().map_or(0, |reply| reply.keeps());
+        client.keeps() + server.keeps() + kept + reply
+    }
+
+    /// Bytes of a line that are kept to be understood.
+    pub(crate) fn max_line(&self) -> usize {
+        if self.tight { SMALL } else { MAX_LINE }
+    }
+
+    /// Bytes that are kept of a reply in the making.
+    pub(crate) fn max_reply(&self) -> usize {
+        if self.tight { SMALL } else { MAX_REPLY }
+    }
+
+    /// Commands that may be outstanding.
+    pub(crate) fn max_queue(&self) -> usize {
+        if self.tight { SMALL_QUEUE } else { MAX_QUEUE }
+    }
+
+    /// Whether more is kept than may be, without an answer.
+    pub(crate) fn keeps_too_much(&self) -> bool {
+        self.kept_len() > if self.tight { SMALL } else { MAX_KEPT } as u64
     }
 
     pub(crate) fn line(&mut self, direction: Direction) -> &mut Line {
@@ -164,25 +199,33 @@ impl Core {
         out: &mut Out<'_, '_>,
     ) -> Result<Option<Line>, SinkError> {
         let direction = input.direction;
+        out.keeps = true;
         let n = Line::extent(input);
         let done = input.rest().get(..n).is_some_and(|line| line.ends_with(b"\n"));
+        let max = self.max_line();
         let line = self.line(direction);
         let before = line.len();
-        let too_long = line.push(input, n);
+        let too_long = line.push(input, n, max);
         let (offset, time) = (line.offset, line.time);
         let clear = match secret(line.bytes()) {
             Some(start) => usize::try_from((start as u64).saturating_sub(before))
                 .unwrap_or(n)
                 .min(n),
+            // Where memory is short a secret may begin where the line is not looked at any more.
+            None if direction == Direction::ToServer && kind != Kind::Body && line.is_shortened() => {
+                let looked_at = (line.bytes().len() as u64).saturating_sub(before);
+                usize::try_from(looked_at).unwrap_or(n).min(n)
+            }
             None => n,
         };
+        let max = line.max();
         if let (Direction::ToServer, Some(kept)) = (direction, &mut self.kept) {
             kept.copy(input, n);
         }
         input.pass(clear, kind, out)?;
         input.pass(n - clear, Kind::Secret, out)?;
         if too_long && kind != Kind::Body {
-            let words = "a line longer than 4096 bytes".to_owned();
+            let words = format!("a line longer than {max} bytes");
             out.warn(time, direction, offset, MailWarning::Malformed(words))?;
         }
         self.switch.clear_text(direction, input.offset());

@@ -103,10 +103,10 @@ impl Sinks {
                 .map_err(|error| RunError::System("standard output", error))
         };
         let console = match &config.console {
-            Some(options) => Some(Console::new(
-                console_output(standard_output()?, config)?,
-                options.clone(),
-            )),
+            Some(options) => {
+                let output = console_output(standard_output()?, config)?;
+                Some(Console::new(output, options.clone()).within(config.buffers()))
+            }
             None => None,
         };
         let files = config.files.clone();

@@ -20,9 +20,10 @@ pub(super) struct Stages {
 }
 
 impl Stages {
-    fn new(config: &Config, sinks: Sinks) -> Self {
+    /// `members`: so many threads share what the watchers of all of them may keep.
+    fn new(config: &Config, sinks: Sinks, members: usize) -> Self {
         Self {
-            watchers: Watchers::new(),
+            watchers: Watchers::new().within(config.buffers() / members.max(1)),
             limit: config.max_bytes.map(Limit::new),
             sinks,
         }
@@ -81,13 +82,16 @@ impl Ends {
     /// Starts the threads that `config` asks for.
     pub(super) fn start(made: Made, config: &Config, lasting: &Lasting) -> Result<Self, RunError> {
         let ends = match made {
-            Made::One(sinks) if config.threads < 2 => Ok(Self::Here(Box::new(Stages::new(config, *sinks)))),
+            Made::One(sinks) if config.threads < 2 => {
+                Ok(Self::Here(Box::new(Stages::new(config, *sinks, 1))))
+            }
             Made::One(sinks) => {
-                let relay = Relay::new(Stages::new(config, *sinks), lasting.clone());
+                let relay = Relay::new(Stages::new(config, *sinks, 1), lasting.clone());
                 relay.map(|relay| Self::There(Box::new(relay)))
             }
             Made::Shared(order, sinks) => {
-                let stages = sinks.into_iter().map(|sinks| Stages::new(config, sinks));
+                let members = sinks.len();
+                let stages = sinks.into_iter().map(|sinks| Stages::new(config, sinks, members));
                 Crew::new(stages.collect(), order, lasting).map(Self::Shared)
             }
         };

@@ -4,6 +4,7 @@
 //! bounded: a message longer than [`MAX_MESSAGE`] is skipped, and told by its number only.
 
 use super::names::handshake_exists;
+use crate::budget::SMALL;
 
 /// Bytes kept of a direction at most: there may be many handshakes that stop half-way. A record with the rest of a
 /// long message in it may hold more; what does not fit is skipped, too.
@@ -34,12 +35,18 @@ pub(super) struct Messages {
 }
 
 impl Messages {
-    /// More payload of handshake records.
-    pub(super) fn payload(&mut self, bytes: &[u8]) {
+    /// More payload of handshake records. `tight`: only a little is kept.
+    pub(super) fn payload(&mut self, bytes: &[u8], tight: bool) {
         let n = self.skip.min(bytes.len());
         self.skip -= n;
         let bytes = bytes.get(n..).unwrap_or_default();
-        let room = MAX_KEPT.saturating_sub(self.kept.len()).min(bytes.len());
+        let room = match (tight, self.dropped) {
+            (false, 0) => MAX_KEPT,
+            (true, 0) => SMALL,
+            // What there was room for again would not follow what is kept.
+            _ => 0,
+        };
+        let room = room.saturating_sub(self.kept.len()).min(bytes.len());
         self.kept.extend_from_slice(bytes.get(..room).unwrap_or_default());
         self.dropped = self.dropped.saturating_add(bytes.len() - room);
     }
@@ -77,6 +84,12 @@ impl Messages {
     /// Number of the first message kept.
     pub(super) fn first(&self) -> Option<u8> {
         self.kept.first().copied()
+    }
+
+    /// Bytes of memory that it takes.
+    #[inline]
+    pub(super) fn keeps(&self) -> usize {
+        self.kept.capacity()
     }
 
     /// What is kept.
@@ -163,7 +176,7 @@ mod tests {
         let hello = [&[1, 0, 0xb3, 0xb0][..], &[0; 45_000]].concat();
         let mut messages = Messages::default();
         for record in hello.chunks(15_000) {
-            messages.payload(record);
+            messages.payload(record, false);
             assert!(messages.kept().len() <= MAX_KEPT);
             messages.drain(|_| ());
             assert_eq!(messages.kept.capacity(), 0);

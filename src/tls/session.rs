@@ -77,6 +77,8 @@ pub(super) struct Session {
     pub(super) encrypts: bool,
     pub(super) sides: [Side; 2],
     pub(super) hand: Option<Box<Hand>>,
+    /// Of a message only a little is kept.
+    pub(super) tight: bool,
 }
 
 pub(super) type Tell<'t> = &'t mut dyn FnMut(TlsEvent);
@@ -97,7 +99,16 @@ impl Session {
             encrypts: true,
             sides: [Side::default(); 2],
             hand: Some(hand),
+            tight: false,
         }
+    }
+
+    /// Bytes that messages in the making take.
+    #[inline]
+    pub(super) fn keeps(&self) -> usize {
+        self.hand
+            .as_ref()
+            .map_or(0, |hand| hand.messages.iter().map(Messages::keeps).sum())
     }
 
     pub(super) const fn side(&self, direction: Direction) -> &Side {
@@ -132,7 +143,7 @@ impl Session {
             }
             22 if !self.hidden(direction) => {
                 if let Some(hand) = &mut self.hand {
-                    of(&mut hand.messages, direction).payload(bytes);
+                    of(&mut hand.messages, direction).payload(bytes, self.tight);
                 }
             }
             _ => {}

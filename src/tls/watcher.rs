@@ -26,6 +26,22 @@ impl TlsWatcher {
         }
     }
 
+    /// Bytes of memory that messages in the making take.
+    #[inline]
+    pub(crate) fn keeps(&self) -> usize {
+        self.session.keeps()
+    }
+
+    /// Whether messages may be in the making.
+    pub(crate) fn is_shaking_hands(&self) -> bool {
+        self.session.hand.is_some()
+    }
+
+    /// Keeps only a little from here on, or as much as ever: what does not fit is told by its number.
+    pub(crate) fn tighten(&mut self, tight: bool) {
+        self.session.tight = tight;
+    }
+
     /// The next bytes of a direction, at `offset`, from a packet of this time.
     pub fn data(
         &mut self,

@@ -2,6 +2,7 @@
 
 use memchr::memmem;
 
+use crate::budget::Share;
 use crate::event::{ClientKnown, Connection, Direction, Kind, SinkError, Verdict};
 use crate::mail::input::{Input, Kept, Out};
 use crate::mail::probe::{Outcome, Probe};
@@ -40,7 +41,7 @@ pub(super) enum Stage {
 pub(super) struct Watch {
     stages: [Stage; 2],
     /// Bytes that wait for more, to be understood.
-    holds: [Kept; 2],
+    pub(super) holds: [Kept; 2],
     pub(super) probe: Option<Probe>,
     pub(super) session: Option<Box<Session>>,
     pub(super) tls: Option<Box<TlsWatcher>>,
@@ -51,6 +52,10 @@ pub(super) struct Watch {
     /// Told already that there is clear text again.
     pub(super) plain_told: bool,
     pub(super) hint_told: bool,
+    /// Only a little is kept.
+    pub(super) tight: bool,
+    /// What it keeps.
+    pub(super) share: Share,
 }
 
 impl Watch {
@@ -68,6 +73,8 @@ impl Watch {
             ended: [false; 2],
             plain_told: false,
             hint_told: false,
+            tight: false,
+            share: Share::default(),
         }
     }
 
@@ -111,9 +118,11 @@ impl Watch {
             if !rest.is_empty() {
                 let (offset, time) = (input.offset(), input.time());
                 self.hold(direction).push(offset, time, rest);
+                out.keeps = true;
             }
             return Ok(());
         }
+        out.keeps = true;
         let mut held = std::mem::take(self.hold(direction));
         held.push(offset, time, bytes);
         let mut input = held.input(direction);
@@ -129,6 +138,7 @@ impl Watch {
         if self.hold(direction).is_empty() {
             return Ok(());
         }
+        out.keeps = true;
         let held = std::mem::take(self.hold(direction));
         let mut input = held.input(direction);
         input.last = true;
@@ -277,6 +287,7 @@ impl Watch {
         }
         let mut session = Box::new(Session::new(protocol, probe.from_start));
         session.core().doubt = doubt;
+        session.core().tight = self.tight;
         if let Some(early) = probe.early_garbage() {
             session.lose_client(early);
         }

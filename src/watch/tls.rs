@@ -20,7 +20,9 @@ impl Watch {
         let goes_on = self.tls.is_some() && *self.stage(direction.reverse()) == Stage::Tls;
         if let Some(started) = started.filter(|_| !goes_on) {
             out.tls(&TlsEvent::Started(started.clone()))?;
-            self.tls = Some(Box::new(TlsWatcher::new(started)));
+            let mut tls = Box::new(TlsWatcher::new(started));
+            tls.tighten(self.tight);
+            self.tls = Some(tls);
             self.plain_told = false;
         }
         *self.stage(direction) = Stage::Tls;
@@ -82,6 +84,7 @@ impl Watch {
             *self.stage(direction) = Stage::Pass;
             return Ok(());
         };
+        out.keeps |= tls.is_shaking_hands();
         let (offset, time, bytes) = (input.offset(), input.time(), input.packet());
         let mut told = Vec::new();
         tls.data(direction, offset, time, bytes, &mut |event| told.push(event));

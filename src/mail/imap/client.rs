@@ -5,10 +5,10 @@ use crate::mail::MailEvent;
 use crate::mail::auth::Attempt;
 use crate::mail::detect::begins_like_imap;
 use crate::mail::input::{Input, Kept, Out};
-use crate::mail::line::{Line, MAX_LINE, split_word, without_end};
+use crate::mail::line::{Line, split_word, without_end};
 use crate::mail::literal::{announced, argument};
 use crate::mail::secret::{behind, in_imap, in_sieve};
-use crate::mail::shared::{Flow, HIDDEN, MAX_KEPT, MAX_QUEUE, command};
+use crate::mail::shared::{Flow, HIDDEN, command};
 
 use super::{Asked, Building, Imap, Mode, Why};
 
@@ -60,6 +60,7 @@ impl Imap {
             Some(false) => None,
         };
         let Some(line) = self.core.pass_line(input, kind, secret, out)? else {
+            self.bound_kept();
             return Ok(Flow::Go);
         };
         match self.mode {
@@ -70,14 +71,18 @@ impl Imap {
                 let secret = secret(line.bytes());
                 self.command_line(&line, secret, out)?;
             }
-            Mode::Undecided(_) if self.core.kept_len() > MAX_KEPT as u64 => {
-                self.core.forget();
-                self.lose_client();
-            }
-            _ => {}
+            _ => self.bound_kept(),
         }
         self.core.line(direction).reuse(line);
         Ok(Flow::Go)
+    }
+
+    /// What waits for an answer is bounded, however long its lines are.
+    fn bound_kept(&mut self) {
+        if matches!(self.mode, Mode::Undecided(_)) && self.core.keeps_too_much() {
+            self.core.forget();
+            self.lose_client();
+        }
     }
 
     /// Verb and arguments of a command's text.
@@ -115,7 +120,7 @@ impl Imap {
             })
         });
         let before = building.text.len();
-        let room = MAX_LINE.saturating_sub(before);
+        let room = self.core.max_line().saturating_sub(before);
         let whole = line.len() <= room as u64;
         building.text.extend(line.text().iter().take(room));
         building.secret = building.secret.or(secret.map(|start| before + start));
@@ -236,7 +241,7 @@ impl Imap {
             told.argument = format!("{} {HIDDEN}", told.argument).trim_start().to_owned();
         }
         out.mail(&MailEvent::Command(told.clone()))?;
-        if self.queue.len() >= MAX_QUEUE {
+        if self.queue.len() >= self.core.max_queue() {
             self.queue.pop_front();
         }
         if told.verb != "DONE" {

@@ -93,6 +93,14 @@ impl Imap {
         self.core.protocol == Protocol::ManageSieve
     }
 
+    /// Bytes of memory that it keeps and could do without.
+    #[inline]
+    pub(crate) fn keeps(&self) -> usize {
+        let building = self.building.as_ref();
+        let text = building.map_or(0, |building| building.text.capacity());
+        self.core.keeps() + self.queue.capacity() * size_of::<Asked>() + text
+    }
+
     pub(crate) fn data(&mut self, input: &mut Input<'_>, out: &mut Out<'_, '_>) -> Result<Flow, SinkError> {
         self.core.see(input);
         while !input.is_empty() {

@@ -6,7 +6,7 @@ use crate::mail::detect::begins_like_pop3;
 use crate::mail::input::{Input, Kept, Out};
 use crate::mail::line::{Line, split_word};
 use crate::mail::secret::in_pop3;
-use crate::mail::shared::{Flow, HIDDEN, MAX_KEPT, MAX_QUEUE, command};
+use crate::mail::shared::{Flow, HIDDEN, command};
 use crate::mail::{MailEvent, Protocol};
 
 use super::{Asked, Mode, More, Pop3};
@@ -39,6 +39,7 @@ impl Pop3 {
             _ => Kind::Command,
         };
         let Some(line) = self.core.pass_line(input, kind, in_pop3, out)? else {
+            self.bound_kept();
             return Ok(Flow::Go);
         };
         match self.mode {
@@ -58,15 +59,18 @@ impl Pop3 {
                 self.mode = Mode::Commands;
                 self.command(&line, out)?;
             }
-            Mode::Undecided(_) => {
-                if self.core.kept_len() > MAX_KEPT as u64 {
-                    self.core.forget();
-                    self.lose_client();
-                }
-            }
+            Mode::Undecided(_) => self.bound_kept(),
         }
         self.core.line(direction).reuse(line);
         Ok(Flow::Go)
+    }
+
+    /// What waits for an answer is bounded, however long its lines are.
+    fn bound_kept(&mut self) {
+        if matches!(self.mode, Mode::Undecided(_)) && self.core.keeps_too_much() {
+            self.core.forget();
+            self.lose_client();
+        }
     }
 
     fn undecided(&mut self, starttls: bool) {
@@ -102,7 +106,7 @@ impl Pop3 {
             "LIST" | "UIDL" | "AUTH" => list(true),
             _ => More::None,
         };
-        if self.queue.len() >= MAX_QUEUE {
+        if self.queue.len() >= self.core.max_queue() {
             self.queue.pop_front();
         }
         self.queue.push_back(Asked {

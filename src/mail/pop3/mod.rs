@@ -68,6 +68,12 @@ impl Pop3 {
         }
     }
 
+    /// Bytes of memory that it keeps and could do without.
+    #[inline]
+    pub(crate) fn keeps(&self) -> usize {
+        self.core.keeps() + self.queue.capacity() * size_of::<Asked>()
+    }
+
     pub(crate) fn data(&mut self, input: &mut Input<'_>, out: &mut Out<'_, '_>) -> Result<Flow, SinkError> {
         self.core.see(input);
         while !input.is_empty() {

@@ -6,7 +6,7 @@ use crate::mail::input::{Input, Kept, Out};
 use crate::mail::line::{Line, split_word};
 use crate::mail::message::{Body, Found};
 use crate::mail::secret::in_auth;
-use crate::mail::shared::{Flow, HIDDEN, MAX_KEPT, command};
+use crate::mail::shared::{Flow, HIDDEN, command};
 use crate::mail::{MailWarning, Protocol};
 use crate::time::Timestamp;
 
@@ -107,7 +107,7 @@ impl Smtp {
     /// What waits for a reply is bounded: beyond that, the likely reply is taken for given.
     fn bound_kept(&mut self, out: &mut Out<'_, '_>) -> Result<(), SinkError> {
         match self.mode {
-            Mode::Undecided(why) if self.core.kept_len() > MAX_KEPT as u64 => match why {
+            Mode::Undecided(why) if self.core.keeps_too_much() => match why {
                 // All that is kept is read now, once: were another DATA in it to wait, it would be read again
                 // as soon as the bound is passed again, which takes a few bytes.
                 Why::Data => {
@@ -148,9 +148,10 @@ impl Smtp {
         let (time, offset) = (input.time(), input.offset());
         if let Some(kept) = &mut self.core.kept {
             kept.copy(input, n);
-            if kept.len() > MAX_KEPT {
-                self.core.kept = None;
-            }
+            out.keeps = true;
+        }
+        if self.core.keeps_too_much() {
+            self.core.kept = None;
         }
         input.pass(n, Kind::Body, out)?;
         match found {

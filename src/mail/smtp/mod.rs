@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use crate::event::{Direction, SinkError, Verdict};
 use crate::mail::detect::begins_like_smtp;
 use crate::mail::input::{Input, Out};
-use crate::mail::shared::{Core, Flow, Forgotten, MAX_QUEUE};
+use crate::mail::shared::{Core, Flow, Forgotten};
 use crate::mail::{Protocol, Reply};
 use crate::time::Timestamp;
 
@@ -114,6 +114,12 @@ impl Smtp {
         }
     }
 
+    /// Bytes of memory that it keeps and could do without.
+    #[inline]
+    pub(crate) fn keeps(&self) -> usize {
+        self.core.keeps() + self.queue.capacity() * size_of::<Asked>()
+    }
+
     /// Bytes of one direction.
     pub(crate) fn data(&mut self, input: &mut Input<'_>, out: &mut Out<'_, '_>) -> Result<Flow, SinkError> {
         self.core.see(input);
@@ -200,7 +206,7 @@ impl Smtp {
     }
 
     fn ask(&mut self, asked: Asked) {
-        if self.queue.len() >= MAX_QUEUE {
+        if self.queue.len() >= self.core.max_queue() {
             self.queue.pop_front();
         }
         self.queue.push_back(asked);
@@ -238,6 +244,7 @@ mod tests {
         let mut out = Out {
             connection: &connection,
             emit: &mut emit,
+            keeps: false,
         };
         let mut smtp = Smtp::new(Protocol::Smtp, true);
         let times = [(0, Timestamp::default())];

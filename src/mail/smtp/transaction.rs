@@ -297,6 +297,7 @@ mod tests {
         let mut out = Out {
             connection: &connection,
             emit: &mut emit,
+            keeps: false,
         };
         let mut list = Mails::new();
         let mut most = 0;

@@ -16,6 +16,7 @@ use super::clock::Clock;
 use super::digits::push_endpoint;
 use super::sheet::{BLOCK, Sheet, WriteSheets};
 use super::words;
+use crate::budget::{Budget, SMALL};
 use crate::event::{Connection, Direction, EndHow, Event, Sink, SinkError, TcpNote};
 use crate::slots::Slots;
 use crate::time::Timestamp;
@@ -36,6 +37,8 @@ pub struct Console<W> {
     due: Queue<Waits>,
     silences: Queue<()>,
     buffer: Sheet,
+    /// For lines in the making.
+    budget: Budget,
     /// Raw: whose bytes came last, and whether they ended a line.
     last: Option<(u64, Direction, bool)>,
     writer: W,
@@ -53,8 +56,16 @@ impl<W: WriteSheets> Console<W> {
             silences: Queue::default(),
             buffer: Sheet::with_capacity(BLOCK * 2),
             last: None,
+            budget: Budget::default(),
             writer,
         }
+    }
+
+    /// With so many bytes for all lines in the making, and a little for each connection.
+    #[must_use]
+    pub fn within(mut self, bytes: usize) -> Self {
+        self.budget = Budget::new(bytes);
+        self
     }
 
     /// Writes what there is. Where that is nothing, asks what became of what was written before.
@@ -93,10 +104,14 @@ impl<W: WriteSheets> Console<W> {
                 if let Some(at) = look(&mut page, &mut state, due) {
                     queue(self).push(Due { at, ..due });
                 }
+                let keeps = state.keeps();
+                self.budget.keeps(&mut state.share, keeps);
+                // There may be very many at once.
+                self.write_blocks()?;
             }
             self.states.put(due.slot, state);
         }
-        self.write_blocks()
+        Ok(())
     }
 
     /// Takes the connection's state out for as long as it is worked on.
@@ -212,6 +227,7 @@ impl<W: WriteSheets> Sink for Console<W> {
             Event::Tls(event) => page.tls(connection, &mut state, event),
             Event::Closed(closing) => {
                 page.closed(connection, &mut state, closing);
+                self.budget.give_back(state.share);
                 return self.write_blocks();
             }
             Event::Note {
@@ -231,6 +247,13 @@ impl<W: WriteSheets> Sink for Console<W> {
                 }
             }
             Event::Note { .. } => {}
+        }
+        let keeps = state.keeps();
+        self.budget.keeps(&mut state.share, keeps);
+        if self.budget.is_spent() && keeps > SMALL {
+            page.let_go(&mut state);
+            let keeps = state.keeps();
+            self.budget.keeps(&mut state.share, keeps);
         }
         let id = state.id;
         for direction in Direction::BOTH {
@@ -356,3 +379,6 @@ mod testing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

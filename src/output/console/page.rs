@@ -220,6 +220,14 @@ impl Page<'_> {
         }
     }
 
+    /// Takes as little memory as can be: shows what there is of lines.
+    pub(super) fn let_go(&mut self, state: &mut State) {
+        for direction in Direction::BOTH {
+            self.finish_line(state, direction);
+            state.line_mut(direction).bytes.shrink_to_fit();
+        }
+    }
+
     /// Shows what there is of a line that does not go on.
     pub(super) fn cut_line(&mut self, state: &mut State, direction: Direction) {
         let line = state.line_mut(direction);
@@ -306,6 +314,8 @@ impl Page<'_> {
         }
         *queued = false;
         self.finish_line(state, direction);
+        // It has been quiet for a while.
+        state.line_mut(direction).bytes.shrink_to_fit();
         None
     }
 

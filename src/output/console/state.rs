@@ -1,6 +1,7 @@
 //! What the console knows of a connection: the lines it is in the middle of.
 
 use super::silence::Silence;
+use crate::budget::Share;
 use crate::event::{Direction, Kind};
 use crate::output::words::Words;
 use crate::time::Timestamp;
@@ -55,6 +56,8 @@ pub(super) struct State {
     pub(super) silence_queued: Option<Timestamp>,
     /// Something of it was shown.
     pub(super) shown: bool,
+    /// What its lines take.
+    pub(super) share: Share,
 }
 
 impl State {
@@ -66,6 +69,12 @@ impl State {
     /// The same, to work on.
     pub(super) fn line_mut(&mut self, direction: Direction) -> &mut Line {
         direction.of_mut(&mut self.lines)
+    }
+
+    /// Bytes that its lines take, or took: their allocations are used again.
+    pub(super) fn keeps(&self) -> usize {
+        let [to_server, to_client] = &self.lines;
+        to_server.bytes.capacity() + to_client.bytes.capacity()
     }
 
     /// Handshake records whose message is to come.
