@@ -11,12 +11,16 @@ use crate::mail::line::{split_word, without_end, word_start};
 const MAX_ANSWER: usize = 4096;
 
 fn is_verb(line: &[u8], verb: &str) -> bool {
-    split_word(line).0.eq_ignore_ascii_case(verb.as_bytes())
+    let (word, rest) = match line.trim_ascii_start().split_at_checked(verb.len()) {
+        Some(split) => split,
+        None => return false,
+    };
+    word.eq_ignore_ascii_case(verb.as_bytes()) && rest.first().is_none_or(u8::is_ascii_whitespace)
 }
 
 /// SMTP, and POP3's AUTH: the initial response of AUTH.
 pub(crate) fn in_auth(line: &[u8]) -> Option<usize> {
-    word_start(line, 2).filter(|_| is_verb(line, "AUTH"))
+    is_verb(line, "AUTH").then(|| word_start(line, 2)).flatten()
 }
 
 /// POP3: PASS, the digest of APOP, and AUTH.
@@ -49,10 +53,10 @@ pub(crate) fn in_imap(line: &[u8]) -> Option<usize> {
 
 /// ManageSieve: the initial response of AUTHENTICATE.
 pub(crate) fn in_sieve(line: &[u8]) -> Option<usize> {
-    behind(
-        line,
-        word_start(line, 2).filter(|_| is_verb(line, "AUTHENTICATE"))?,
-    )
+    if !is_verb(line, "AUTHENTICATE") {
+        return None;
+    }
+    behind(line, word_start(line, 2)?)
 }
 
 /// All from `start` on, but for blanks. A literal's announcement is no secret: its octets are.

@@ -48,6 +48,8 @@ impl Messages {
         };
         let room = room.saturating_sub(self.kept.len()).min(bytes.len());
         self.kept.extend_from_slice(bytes.get(..room).unwrap_or_default());
+        // A message in many small records makes it grow in steps, which may go beyond what is ever filled.
+        self.kept.shrink_to(MAX_KEPT);
         self.dropped = self.dropped.saturating_add(bytes.len() - room);
     }
 
@@ -150,7 +152,7 @@ impl Messages {
         }
         if self.dropped > 0 {
             self.lose();
-        } else {
+        } else if rest.len() < self.kept.len() {
             self.kept = rest.to_vec();
         }
     }
@@ -181,5 +183,26 @@ mod tests {
             messages.drain(|_| ());
             assert_eq!(messages.kept.capacity(), 0);
         }
+    }
+
+    #[test]
+    fn a_message_in_tiny_records_is_not_copied_for_each() {
+        let certificate = [&[11, 0, 0x3e, 0x80][..], &[7; 16_000]].concat();
+        let mut messages = Messages::default();
+        let (mut copies, mut told, mut before) = (0, Vec::new(), 0);
+        for byte in &certificate {
+            messages.payload(&[*byte]);
+            messages.drain(|message| {
+                told.extend(match message {
+                    Message::Whole(number, body) => Some((number, body.len())),
+                    Message::Skipped(_) => None,
+                });
+            });
+            copies += usize::from(messages.kept.capacity() != before);
+            before = messages.kept.capacity();
+            assert!(before <= MAX_KEPT);
+        }
+        assert_eq!(told, [(11, 16_000)]);
+        assert!(copies < 20, "{copies}");
     }
 }

@@ -177,13 +177,9 @@ impl FlowTable {
             return Found::Entry(slot);
         }
         let mut best: Option<((u8, bool, u8, u64), u32)> = None;
-        let mut copy = None;
         for (slot, entry) in self.namesakes(arrival) {
             let path = entry.same_path(side, segment);
             if path == 0 {
-                if entry.has_seen(side, &arrival.fingerprint) {
-                    copy = Some(slot);
-                }
                 continue;
             }
             let rank = (
@@ -196,12 +192,19 @@ impl FlowTable {
                 best = Some((rank, slot));
             }
         }
-        match (best, copy) {
-            (Some((_, slot)), _) => Found::Entry(slot),
+        best.map_or_else(|| self.find_copy(arrival), |(_, slot)| Found::Entry(slot))
+    }
+
+    /// For a segment whose path is that of no connection. Looks into all that each namesake remembers, and so is asked
+    /// last.
+    fn find_copy(&self, arrival: &Arrival<'_>) -> Found {
+        let seen =
+            |(slot, entry): (u32, &Entry)| entry.has_seen(arrival.side, &arrival.fingerprint).then_some(slot);
+        match self.namesakes(arrival).filter_map(seen).last() {
             // Seen already, but for its bytes: they conflict with that connection's, and make no other.
-            (None, Some(slot)) if self.contradicts(slot, arrival) => Found::Entry(slot),
-            (None, Some(slot)) => Found::Copy(slot),
-            (None, None) => Found::Nothing,
+            Some(slot) if self.contradicts(slot, arrival) => Found::Entry(slot),
+            Some(slot) => Found::Copy(slot),
+            None => Found::Nothing,
         }
     }
 

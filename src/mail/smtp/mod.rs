@@ -85,6 +85,9 @@ pub(crate) struct Smtp {
     /// Behind DATA: the lines that come look like a message.
     looks_like_body: bool,
     queue: VecDeque<Asked>,
+    /// No DATA, no AUTH is among these, as the last look for one showed: a server may send what answers them
+    /// as often as it likes.
+    lacks: [bool; 2],
     mails: Mails,
     body: Option<Box<Body>>,
     /// Before this offset of the client's, DATA is taken to have been agreed to.
@@ -106,6 +109,7 @@ impl Smtp {
             known: false,
             looks_like_body: false,
             queue: VecDeque::new(),
+            lacks: [false; 2],
             mails: Mails::new(),
             body: None,
             given: 0,
@@ -209,6 +213,9 @@ impl Smtp {
         if self.queue.len() >= self.core.max_queue() {
             self.queue.pop_front();
         }
+        let [data, auth] = &mut self.lacks;
+        *data &= !matches!(asked.what, What::Data(_));
+        *auth &= asked.what != What::Auth;
         self.queue.push_back(asked);
     }
 
@@ -276,6 +283,37 @@ mod tests {
         flood.extend_from_slice(b"MAIL FROM:<a@b.test>\r\n");
         let (smtp, told) = flooded(&flood.repeat(20), 1000);
         assert_eq!((smtp.core.forgot, told), (false, 20 * 1901));
+    }
+
+    /// That no AUTH waits is remembered, until one does.
+    #[test]
+    fn a_challenge_finds_an_auth_that_comes_behind_one_that_nobody_asked_for() {
+        let mut emit = |_: &Connection, _: &Event<'_>| Ok(());
+        let connection = crate::mail::tests::connection();
+        let mut out = Out {
+            connection: &connection,
+            emit: &mut emit,
+        };
+        let mut smtp = Smtp::new(Protocol::Smtp, true);
+        let times = [(0, Timestamp::default())];
+        let mut offsets = [0; 2];
+        let mut say = |smtp: &mut Smtp, direction: Direction, line: &[u8]| {
+            let offset = direction.of_mut(&mut offsets);
+            smtp.data(&mut Input::new(direction, *offset, line, &times), &mut out)
+                .unwrap();
+            *offset += line.len() as u64;
+        };
+        say(&mut smtp, Direction::ToClient, b"220 mx ESMTP\r\n");
+        say(&mut smtp, Direction::ToServer, b"NOOP\r\n");
+        say(&mut smtp, Direction::ToClient, b"334 \r\n");
+        assert_eq!((smtp.lacks, smtp.queue.len()), ([false, true], 1));
+        say(&mut smtp, Direction::ToServer, b"NOOP\r\n");
+        assert_eq!(smtp.lacks, [false, true]);
+        say(&mut smtp, Direction::ToServer, b"AUTH LOGIN\r\n");
+        assert_eq!(smtp.lacks, [false, false]);
+        say(&mut smtp, Direction::ToClient, b"334 \r\n");
+        assert_eq!((smtp.lacks, smtp.mode), ([false, false], Mode::Secret));
+        assert_eq!(smtp.queue.front().map(|asked| asked.what), Some(What::Auth));
     }
 
     #[test]

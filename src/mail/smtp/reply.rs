@@ -145,9 +145,10 @@ impl Smtp {
 
     /// Which command a reply answers.
     fn answered(&mut self, reply: &Reply) -> Option<Asked> {
-        let fits: fn(&What) -> bool = match reply.code.as_str() {
-            "354" => |what| matches!(what, What::Data(_)),
-            "334" => |what| matches!(what, What::Auth),
+        let [no_data, no_auth] = &mut self.lacks;
+        let (lacking, fits): (_, fn(&What) -> bool) = match reply.code.as_str() {
+            "354" => (no_data, |what| matches!(what, What::Data(_))),
+            "334" => (no_auth, |what| matches!(what, What::Auth)),
             _ => {
                 // Where not all has been seen, a reply may be older than any command that was.
                 let older = self.queue.front().is_some_and(|asked| asked.time > reply.time);
@@ -159,8 +160,12 @@ impl Smtp {
             }
         };
         // These codes answer one command only: those before it have lost their replies.
-        let at = self.queue.iter().position(|asked| fits(&asked.what))?;
-        self.queue.drain(..at);
+        let at = match *lacking {
+            false => self.queue.iter().position(|asked| fits(&asked.what)),
+            true => None,
+        };
+        *lacking = at.is_none();
+        self.queue.drain(..at?);
         self.queue.pop_front()
     }
 
