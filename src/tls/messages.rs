@@ -191,7 +191,7 @@ mod tests {
         let mut messages = Messages::default();
         let (mut copies, mut told, mut before) = (0, Vec::new(), 0);
         for byte in &certificate {
-            messages.payload(&[*byte]);
+            messages.payload(&[*byte], false);
             messages.drain(|message| {
                 told.extend(match message {
                     Message::Whole(number, body) => Some((number, body.len())),

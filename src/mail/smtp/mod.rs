@@ -293,6 +293,7 @@ mod tests {
         let mut out = Out {
             connection: &connection,
             emit: &mut emit,
+            keeps: false,
         };
         let mut smtp = Smtp::new(Protocol::Smtp, true);
         let times = [(0, Timestamp::default())];
