@@ -12,6 +12,19 @@ const MOST: usize = 64 << 10;
 /// What one event may add beyond.
 const ONE: usize = 48 << 10;
 
+/// The next bytes of a direction.
+fn next<'a>(direction: Direction, offsets: &mut [u64; 2], bytes: &'a [u8]) -> Event<'a> {
+    let offset = direction.of_mut(offsets);
+    *offset += bytes.len() as u64;
+    Event::Data {
+        direction,
+        offset: *offset - bytes.len() as u64,
+        time: Timestamp::default(),
+        kind: Kind::Plain,
+        bytes,
+    }
+}
+
 /// Many connections that say the same, one after the other, none of which ends. What was passed of the last one: bytes,
 /// their kinds.
 fn many(port: u16, said: &[(Direction, &[u8])]) -> (Watchers, Vec<(Direction, Kind, Vec<u8>)>) {
@@ -37,16 +50,7 @@ fn many(port: u16, said: &[(Direction, &[u8])]) -> (Watchers, Vec<(Direction, Ki
         watchers.event(&connection, &Event::Opened, &mut emit).unwrap();
         let mut offsets = [0; 2];
         for (direction, bytes) in said {
-            let direction = *direction;
-            let offset = direction.of_mut(&mut offsets);
-            let event = Event::Data {
-                direction,
-                offset: *offset,
-                time: Timestamp::default(),
-                kind: Kind::Plain,
-                bytes,
-            };
-            *offset += bytes.len() as u64;
+            let event = next(*direction, &mut offsets, bytes);
             watchers.event(&connection, &event, &mut emit).unwrap();
         }
         let kept = watchers.budget.kept();
@@ -181,15 +185,7 @@ fn an_endless_line_is_not_kept() {
             .into_iter()
             .chain(endless)
         {
-            let offset = direction.of_mut(&mut offsets);
-            let event = Event::Data {
-                direction,
-                offset: *offset,
-                time: Timestamp::default(),
-                kind: Kind::Plain,
-                bytes,
-            };
-            *offset += bytes.len() as u64;
+            let event = next(direction, &mut offsets, bytes);
             watchers
                 .event(&connection, &event, &mut |_, event| match event {
                     Event::Data { bytes, kind, .. } if bytes.contains(&b'x') => {

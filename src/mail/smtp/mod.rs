@@ -285,36 +285,44 @@ mod tests {
         assert_eq!((smtp.core.forgot, told), (false, 20 * 1901));
     }
 
-    /// That no AUTH waits is remembered, until one does.
+    /// That no AUTH, no DATA waits is remembered, until one does.
     #[test]
-    fn a_challenge_finds_an_auth_that_comes_behind_one_that_nobody_asked_for() {
-        let mut emit = |_: &Connection, _: &Event<'_>| Ok(());
-        let connection = crate::mail::tests::connection();
-        let mut out = Out {
-            connection: &connection,
-            emit: &mut emit,
-            keeps: false,
-        };
-        let mut smtp = Smtp::new(Protocol::Smtp, true);
-        let times = [(0, Timestamp::default())];
-        let mut offsets = [0; 2];
-        let mut say = |smtp: &mut Smtp, direction: Direction, line: &[u8]| {
-            let offset = direction.of_mut(&mut offsets);
-            smtp.data(&mut Input::new(direction, *offset, line, &times), &mut out)
-                .unwrap();
-            *offset += line.len() as u64;
-        };
-        say(&mut smtp, Direction::ToClient, b"220 mx ESMTP\r\n");
-        say(&mut smtp, Direction::ToServer, b"NOOP\r\n");
-        say(&mut smtp, Direction::ToClient, b"334 \r\n");
-        assert_eq!((smtp.lacks, smtp.queue.len()), ([false, true], 1));
-        say(&mut smtp, Direction::ToServer, b"NOOP\r\n");
-        assert_eq!(smtp.lacks, [false, true]);
-        say(&mut smtp, Direction::ToServer, b"AUTH LOGIN\r\n");
-        assert_eq!(smtp.lacks, [false, false]);
-        say(&mut smtp, Direction::ToClient, b"334 \r\n");
-        assert_eq!((smtp.lacks, smtp.mode), ([false, false], Mode::Secret));
-        assert_eq!(smtp.queue.front().map(|asked| asked.what), Some(What::Auth));
+    fn a_reply_finds_a_command_that_comes_behind_one_that_nobody_asked_for() {
+        type Said = &'static [u8];
+        let auth: [Said; 3] = [b"334 \r\n", b"NOOP\r\n", b"AUTH LOGIN\r\n"];
+        // A message that nobody asked for has its end, too.
+        let data: [Said; 3] = [b"354 go\r\n", b".\r\n", b"DATA\r\n"];
+        for ([code, between, command], mode, lacks) in [
+            (auth, Mode::Secret, [false, true]),
+            (data, Mode::Body, [true, false]),
+        ] {
+            let mut emit = |_: &Connection, _: &Event<'_>| Ok(());
+            let connection = crate::mail::tests::connection();
+            let mut out = Out {
+                connection: &connection,
+                emit: &mut emit,
+                keeps: false,
+            };
+            let mut smtp = Smtp::new(Protocol::Smtp, true);
+            let mut offsets = [0; 2];
+            let mut say = |smtp: &mut Smtp, direction: Direction, line: &[u8]| {
+                let offset = direction.of_mut(&mut offsets);
+                let times = [(0, Timestamp::default())];
+                let mut input = Input::new(direction, *offset, line, &times);
+                smtp.data(&mut input, &mut out).unwrap();
+                *offset += line.len() as u64;
+            };
+            say(&mut smtp, Direction::ToClient, b"220 mx ESMTP\r\n");
+            say(&mut smtp, Direction::ToServer, b"NOOP\r\n");
+            say(&mut smtp, Direction::ToClient, code);
+            assert_eq!((smtp.lacks, smtp.queue.len()), (lacks, 1));
+            say(&mut smtp, Direction::ToServer, between);
+            assert_eq!(smtp.lacks, lacks);
+            say(&mut smtp, Direction::ToServer, command);
+            assert_eq!(smtp.lacks, [false; 2]);
+            say(&mut smtp, Direction::ToClient, code);
+            assert_eq!((smtp.lacks, smtp.mode), ([false; 2], mode));
+        }
     }
 
     #[test]
