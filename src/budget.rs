@@ -26,6 +26,13 @@ impl Default for Budget {
 #[derive(Debug, Default)]
 pub(crate) struct Share(usize);
 
+impl Share {
+    /// Whether there is something to let go of.
+    pub(crate) fn is_large(&self) -> bool {
+        self.0 > 0
+    }
+}
+
 impl Budget {
     /// So many bytes for all.
     pub(crate) fn new(most: usize) -> Self {
@@ -39,7 +46,7 @@ impl Budget {
 
     /// A connection keeps so many bytes now. Little costs nothing: there would be nothing to let go of.
     #[inline]
-    pub(crate) fn keeps(&mut self, share: &mut Share, bytes: usize) {
+    pub(crate) fn account(&mut self, share: &mut Share, bytes: usize) {
         let now = bytes.saturating_sub(SMALL);
         if now != share.0 {
             self.kept = self.kept.saturating_sub(share.0).saturating_add(now);
@@ -68,10 +75,10 @@ mod tests {
         let mut budget = Budget::new(5000);
         let mut shares: [Share; 3] = Default::default();
         for share in &mut shares {
-            budget.keeps(share, 3 * SMALL);
+            budget.account(share, 3 * SMALL);
         }
         assert_eq!((budget.kept(), budget.is_spent()), (6 * SMALL, true));
-        budget.keeps(&mut shares[0], SMALL);
+        budget.account(&mut shares[0], SMALL);
         assert_eq!((budget.kept(), budget.is_spent()), (4 * SMALL, false));
         shares.into_iter().for_each(|share| budget.give_back(share));
         assert_eq!(budget.kept(), 0);

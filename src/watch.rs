@@ -74,11 +74,7 @@ impl Watchers {
             return emit(connection, event);
         };
         let budget = &mut self.budget;
-        let mut out = Out {
-            connection,
-            emit,
-            keeps: false,
-        };
+        let mut out = Out::new(connection, emit);
         let watched = match (event, slot) {
             (Event::Opened, slot) => {
                 slot.clear(budget, Slot::default());
@@ -103,9 +99,8 @@ impl Watchers {
                     watch.tighten(budget.is_spent());
                 }
                 watch.data(*direction, *offset, *time, bytes, &mut out)?;
-                if out.keeps {
-                    let keeps = watch.keeps();
-                    budget.keeps(&mut watch.share, keeps);
+                if out.recount {
+                    watch.account(budget);
                 }
                 if watch.is_over() {
                     self.pass(index);
@@ -119,8 +114,7 @@ impl Watchers {
                 watch.flush(*direction, &mut out)?;
                 out.event(event)?;
                 watch.gap(*direction, *len, *time, &mut out)?;
-                let keeps = watch.keeps();
-                budget.keeps(&mut watch.share, keeps);
+                watch.account(budget);
                 return Ok(());
             }
             Event::End { direction, time, how } => {
@@ -129,8 +123,7 @@ impl Watchers {
                         watch.flush(direction.reverse(), &mut out)?;
                     }
                     watch.end(*direction, *time, &mut out)?;
-                    let keeps = watch.keeps();
-                    budget.keeps(&mut watch.share, keeps);
+                    watch.account(budget);
                     if watch.is_over() {
                         self.pass(index);
                     }

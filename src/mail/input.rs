@@ -19,10 +19,19 @@ pub(crate) struct Out<'a, 'e> {
     pub(crate) emit: &'a mut Emit<'e>,
     /// What is kept to be understood later may have become more or less. What only passes, as most does, leaves it as
     /// it was.
-    pub(crate) keeps: bool,
+    pub(crate) recount: bool,
 }
 
-impl Out<'_, '_> {
+impl<'a, 'e> Out<'a, 'e> {
+    /// Of a connection, to the next stage.
+    pub(crate) fn new(connection: &'a Connection, emit: &'a mut Emit<'e>) -> Self {
+        Self {
+            connection,
+            emit,
+            recount: false,
+        }
+    }
+
     /// Passes an event on.
     pub(crate) fn event(&mut self, event: &Event<'_>) -> Result<(), SinkError> {
         (self.emit)(self.connection, event)

@@ -255,11 +255,7 @@ mod tests {
         let mut at = 0;
         let mut emit = |_: &Connection, _: &Event<'_>| Ok(());
         let connection = crate::mail::tests::connection();
-        let mut out = Out {
-            connection: &connection,
-            emit: &mut emit,
-            keeps: false,
-        };
+        let mut out = Out::new(&connection, &mut emit);
         while at < message.len() {
             let n = size().clamp(1, message.len() - at);
             held.push(at as u64, Default::default(), &message[at..at + n]);

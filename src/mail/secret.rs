@@ -11,9 +11,8 @@ use crate::mail::line::{split_word, without_end, word_start};
 const MAX_ANSWER: usize = 4096;
 
 fn is_verb(line: &[u8], verb: &str) -> bool {
-    let (word, rest) = match line.trim_ascii_start().split_at_checked(verb.len()) {
-        Some(split) => split,
-        None => return false,
+    let Some((word, rest)) = line.trim_ascii_start().split_at_checked(verb.len()) else {
+        return false;
     };
     word.eq_ignore_ascii_case(verb.as_bytes()) && rest.first().is_none_or(u8::is_ascii_whitespace)
 }

@@ -199,7 +199,7 @@ impl Core {
         out: &mut Out<'_, '_>,
     ) -> Result<Option<Line>, SinkError> {
         let direction = input.direction;
-        out.keeps = true;
+        out.recount = true;
         let n = Line::extent(input);
         let done = input.rest().get(..n).is_some_and(|line| line.ends_with(b"\n"));
         let max = self.max_line();

@@ -118,11 +118,11 @@ impl Watch {
             if !rest.is_empty() {
                 let (offset, time) = (input.offset(), input.time());
                 self.hold(direction).push(offset, time, rest);
-                out.keeps = true;
+                out.recount = true;
             }
             return Ok(());
         }
-        out.keeps = true;
+        out.recount = true;
         let mut held = std::mem::take(self.hold(direction));
         held.push(offset, time, bytes);
         let mut input = held.input(direction);
@@ -138,7 +138,7 @@ impl Watch {
         if self.hold(direction).is_empty() {
             return Ok(());
         }
-        out.keeps = true;
+        out.recount = true;
         let held = std::mem::take(self.hold(direction));
         let mut input = held.input(direction);
         input.last = true;

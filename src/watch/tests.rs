@@ -200,3 +200,32 @@ fn an_endless_line_is_not_kept() {
         assert!(kept < 32 << 10, "{kept} bytes kept on port {port}");
     }
 }
+
+/// Both sides say a byte in turn, and nobody can tell what it will be: what each said last is put together.
+#[test]
+fn turns_of_a_byte_are_not_kept_one_by_one() {
+    let mut watchers = Watchers::new();
+    let connection = crate::mail::tests::connection();
+    let mut offsets = [0u64; 2];
+    let mut passed = [0; 2];
+    let begin = [(ToClient, &b"220 mx"[..]), (ToServer, b"EHLO x")];
+    let turns = [(ToClient, &b"x"[..]), (ToServer, b"x")].repeat(400);
+    for (direction, bytes) in begin.iter().chain(&turns) {
+        let event = next(*direction, &mut offsets, bytes);
+        let mut count = |_: &Connection, event: &Event<'_>| {
+            if let Event::Data { direction, bytes, .. } = event {
+                *direction.of_mut(&mut passed) += bytes.len() as u64;
+            }
+            Ok(())
+        };
+        watchers.event(&connection, &event, &mut count).unwrap();
+    }
+    assert_eq!(passed, offsets);
+    let Some(Slot::Watched(Some(watch))) = watchers.slots.get_mut(connection.slot as usize) else {
+        panic!("nobody looks any more");
+    };
+    let runs = watch.probe.as_mut().unwrap().take_runs();
+    assert_eq!(runs.len(), 64);
+    let kept: usize = runs.iter().map(|(_, kept)| kept.len()).sum();
+    assert_eq!(kept, 812);
+}

@@ -84,7 +84,7 @@ impl Watch {
             *self.stage(direction) = Stage::Pass;
             return Ok(());
         };
-        out.keeps |= tls.is_shaking_hands();
+        out.recount |= tls.is_shaking_hands();
         let (offset, time, bytes) = (input.offset(), input.time(), input.packet());
         let mut told = Vec::new();
         tls.data(direction, offset, time, bytes, &mut |event| told.push(event));

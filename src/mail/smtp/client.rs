@@ -148,7 +148,7 @@ impl Smtp {
         let (time, offset) = (input.time(), input.offset());
         if let Some(kept) = &mut self.core.kept {
             kept.copy(input, n);
-            out.keeps = true;
+            out.recount = true;
         }
         if self.core.keeps_too_much() {
             self.core.kept = None;

@@ -248,11 +248,7 @@ mod tests {
             Ok(())
         };
         let connection = crate::mail::tests::connection();
-        let mut out = Out {
-            connection: &connection,
-            emit: &mut emit,
-            keeps: false,
-        };
+        let mut out = Out::new(&connection, &mut emit);
         let mut smtp = Smtp::new(Protocol::Smtp, true);
         let times = [(0, Timestamp::default())];
         let mut greeting = Input::new(Direction::ToClient, 0, b"220 mx ESMTP\r\n", &times);
@@ -298,11 +294,7 @@ mod tests {
         ] {
             let mut emit = |_: &Connection, _: &Event<'_>| Ok(());
             let connection = crate::mail::tests::connection();
-            let mut out = Out {
-                connection: &connection,
-                emit: &mut emit,
-                keeps: false,
-            };
+            let mut out = Out::new(&connection, &mut emit);
             let mut smtp = Smtp::new(Protocol::Smtp, true);
             let mut offsets = [0; 2];
             let mut say = |smtp: &mut Smtp, direction: Direction, line: &[u8]| {

@@ -294,11 +294,7 @@ mod tests {
             Ok(())
         };
         let connection = crate::mail::tests::connection();
-        let mut out = Out {
-            connection: &connection,
-            emit: &mut emit,
-            keeps: false,
-        };
+        let mut out = Out::new(&connection, &mut emit);
         let mut list = Mails::new();
         let mut most = 0;
         for _ in 0..mails {

@@ -16,7 +16,7 @@ use super::clock::Clock;
 use super::digits::push_endpoint;
 use super::sheet::{BLOCK, Sheet, WriteSheets};
 use super::words;
-use crate::budget::{Budget, SMALL};
+use crate::budget::Budget;
 use crate::event::{Connection, Direction, EndHow, Event, Sink, SinkError, TcpNote};
 use crate::slots::Slots;
 use crate::time::Timestamp;
@@ -104,8 +104,7 @@ impl<W: WriteSheets> Console<W> {
                 if let Some(at) = look(&mut page, &mut state, due) {
                     queue(self).push(Due { at, ..due });
                 }
-                let keeps = state.keeps();
-                self.budget.keeps(&mut state.share, keeps);
+                state.account(&mut self.budget);
                 // There may be very many at once.
                 self.write_blocks()?;
             }
@@ -248,12 +247,10 @@ impl<W: WriteSheets> Sink for Console<W> {
             }
             Event::Note { .. } => {}
         }
-        let keeps = state.keeps();
-        self.budget.keeps(&mut state.share, keeps);
-        if self.budget.is_spent() && keeps > SMALL {
+        state.account(&mut self.budget);
+        if self.budget.is_spent() && state.share.is_large() {
             page.let_go(&mut state);
-            let keeps = state.keeps();
-            self.budget.keeps(&mut state.share, keeps);
+            state.account(&mut self.budget);
         }
         let id = state.id;
         for direction in Direction::BOTH {

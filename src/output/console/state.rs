@@ -1,7 +1,7 @@
 //! What the console knows of a connection: the lines it is in the middle of.
 
 use super::silence::Silence;
-use crate::budget::Share;
+use crate::budget::{Budget, Share};
 use crate::event::{Direction, Kind};
 use crate::output::words::Words;
 use crate::time::Timestamp;
@@ -71,10 +71,11 @@ impl State {
         direction.of_mut(&mut self.lines)
     }
 
-    /// Bytes that its lines take, or took: their allocations are used again.
-    pub(super) fn keeps(&self) -> usize {
+    /// Tells the budget what its lines take, or took: their allocations are used again.
+    pub(super) fn account(&mut self, budget: &mut Budget) {
         let [to_server, to_client] = &self.lines;
-        to_server.bytes.capacity() + to_client.bytes.capacity()
+        let bytes = to_server.bytes.capacity() + to_client.bytes.capacity();
+        budget.account(&mut self.share, bytes);
     }
 
     /// Handshake records whose message is to come.
