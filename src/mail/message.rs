@@ -7,6 +7,7 @@ use memchr::{memchr, memchr_iter, memmem};
 use crate::mail::MailWarning;
 use crate::mail::header::Header;
 use crate::mail::input::Input;
+use crate::mail::plain::seen_in;
 
 /// Fewer bytes are looked at line by line.
 const MIN_PLAIN: usize = 128;
@@ -179,23 +180,26 @@ impl Body {
         if rest.len() < MIN_PLAIN || !self.header.is_done() {
             return 0;
         }
-        let len = memmem::find(rest, b"\n.").map_or(rest.len(), |at| at + 1);
-        let plain = rest.get(..len).unwrap_or_default();
-        let pairs = plain.iter().zip(plain.get(1..).unwrap_or_default());
-        // Written so that it becomes SIMD: no early end.
-        let odd = pairs.fold(false, |odd, (a, b)| odd | ((*a == b'\r') != (*b == b'\n')));
+        let mut plain = rest;
+        let mut seen = seen_in(plain);
+        if seen.dot
+            && let Some(at) = memmem::find(plain, b"\n.")
+        {
+            plain = plain.get(..=at).unwrap_or_default();
+            seen = seen_in(plain);
+        }
         let (Some(first), Some(last)) = (plain.first(), plain.last()) else {
             return 0;
         };
-        if odd || cr != (*first == b'\n') {
+        if seen.odd || cr != (*first == b'\n') {
             return 0;
         }
-        self.size = self.size.saturating_add(len as u64);
+        self.size = self.size.saturating_add(plain.len() as u64);
         self.state = match last {
             b'\n' => State::Start { crlf: true },
             last => State::Mid { cr: *last == b'\r' },
         };
-        len
+        plain.len()
     }
 
     fn take(&mut self, bytes: &[u8]) {

@@ -11,6 +11,7 @@ pub(crate) mod input;
 mod line;
 mod literal;
 mod message;
+mod plain;
 mod pop3;
 mod preamble;
 pub(crate) mod probe;
