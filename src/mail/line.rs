@@ -1,5 +1,7 @@
 //! A line in the making, and small things that all line protocols share.
 
+use std::borrow::Cow;
+
 use memchr::memchr;
 
 use crate::mail::input::Input;
@@ -142,8 +144,13 @@ pub(crate) fn without_end(line: &[u8]) -> &[u8] {
 }
 
 /// Text as shown in events: lossy UTF-8, at most about `max` bytes.
+pub(crate) fn shown(bytes: &[u8], max: usize) -> Cow<'_, str> {
+    String::from_utf8_lossy(bytes.get(..max).unwrap_or(bytes))
+}
+
+/// The same to keep.
 pub(crate) fn text(bytes: &[u8], max: usize) -> String {
-    String::from_utf8_lossy(bytes.get(..max).unwrap_or(bytes)).into_owned()
+    shown(bytes, max).into_owned()
 }
 
 /// The first word and the rest behind the blanks that follow it.

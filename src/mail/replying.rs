@@ -2,7 +2,7 @@
 
 use crate::event::SinkError;
 use crate::mail::input::Out;
-use crate::mail::line::{Line, text};
+use crate::mail::line::{Line, shown, text};
 use crate::mail::shared::{Core, MAX_TEXT};
 use crate::mail::{MailEvent, Reply};
 use crate::time::Timestamp;
@@ -62,7 +62,7 @@ impl Core {
             }
             replying.lines += 1;
             replying.len = replying.len.saturating_add(line_text.len());
-            replying.text.push_str(&text(line_text, MAX_TEXT));
+            replying.text.push_str(&shown(line_text, MAX_TEXT));
         }
     }
 
