@@ -14,15 +14,16 @@ use crate::privileges;
 use crate::slots::Slots;
 use crate::time::Timestamp;
 
-/// Batches between the two threads.
-const BATCHES: usize = 4;
+/// Batches between the two threads: as much as is written while the one that reads waits for its turn on a busy
+/// processor. With half as many the others then have nothing to do.
+const BATCHES: usize = 8;
 
 /// A batch goes when it tells of so many bytes of streams: what the reader has just seen should still be in the
 /// processor's cache when it is written; …
 const BYTES: usize = 256 << 10;
 
 /// … or so many events, for the same reason: with 4096 a flood of short connections takes a seventh longer.
-const EVENTS: usize = 512;
+const EVENTS: usize = 256;
 
 /// Room for copies that an empty batch keeps: a capture may have packets of 64 MB.
 const KEPT: usize = 1 << 20;
