@@ -379,3 +379,33 @@ fn only_one_direction_was_captured() {
     let (_, totals) = summary(&message_under_way());
     assert!(!totals.contains("only one direction"), "{totals}");
 }
+
+#[test]
+fn a_proxy_is_told_of_in_words_where_its_header_is_none() {
+    const HEADER: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+    let speaks_for = [
+        HEADER,
+        b"\x21\x11\0\x0c\xc0\0\x02\x07\xc6\x33\x64\x01\x9c\x40\0\x19",
+    ]
+    .concat();
+    let mut talk = Talk::default();
+    talk.handshake()
+        .client(&[&speaks_for, &b"EHLO c\r\n"[..]].concat())
+        .server(b"220 mx ESMTP\r\n")
+        .close();
+    let lines = shown(&talk);
+    let said = lines.iter().position(|line| line.starts_with("[PROXY")).unwrap();
+    assert_eq!(lines[said], "[PROXY: from 192.0.2.7:40000 to 198.51.100.1:25]");
+    assert!(lines.iter().skip(said).any(|line| line == "EHLO c"), "{lines:?}");
+
+    // HAProxy's own check hangs up at once.
+    let mut talk = Talk::default();
+    talk.handshake()
+        .client(&[HEADER, b"\x20\0\0\0"].concat())
+        .send(0, RST | ACK, b"");
+    let lines = shown(&talk);
+    assert_eq!(
+        lines[lines.len() - 2..],
+        ["[PROXY for no client: a health check?]", "[connection reset]"]
+    );
+}

@@ -61,6 +61,7 @@ fn rule_1_preambles_may_stand_in_front() {
     );
     assert!(seen.has("> @43 EHLO client.sender.test"));
     assert!(!seen.has("! > @0 EarlyTalker"));
+    assert_eq!(seen.told[0], "Proxied v1 192.0.2.7:40000 10.77.2.1:2505");
 
     let mail = script("S: 220 mx ESMTP\nC: EHLO c\nS: 250 mx");
     let behind = |preamble: &[(Direction, &[u8])]| {
@@ -91,7 +92,9 @@ fn rule_1_preambles_may_stand_in_front() {
     ];
     for preamble in [&[(ToServer, &proxy_v2[..])][..], &socks4, &socks5, &connect] {
         let seen = behind(preamble);
-        assert_eq!(seen.told[0], "Smtp sure=true", "{preamble:?}");
+        let proxied = preamble.first().is_some_and(|(_, bytes)| *bytes == proxy_v2);
+        assert_eq!(seen.has("Proxied v2 10.0.0.1:40000 10.0.0.2:25"), proxied);
+        assert!(seen.has("Smtp sure=true"), "{preamble:?}");
         assert_eq!(seen.of(ToServer, Kind::Command), "EHLO c\r\n", "{preamble:?}");
         assert_eq!(
             seen.of(ToClient, Kind::Reply),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::event::{ClientKnown, Connection, Direction};
+use crate::mail::Proxied;
 use crate::time::Timestamp;
 
 /// A mail protocol.
@@ -197,12 +198,14 @@ pub enum MailWarning {
 /// From the mail watcher.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MailEvent {
-    /// The protocol is known, or guessed; first event of a mail connection.
+    /// The protocol is known, or guessed; first event of a mail connection, but for [`MailEvent::Proxied`].
     Protocol {
         time: Timestamp,
         protocol: Protocol,
         doubt: Option<Doubt>,
     },
+    /// A proxy in front said for whom it speaks; it may be all that is said.
+    Proxied(Proxied),
     /// A command.
     Command(Command),
     /// A reply.

@@ -15,6 +15,7 @@ mod plain;
 mod pop3;
 mod preamble;
 pub(crate) mod probe;
+mod proxied;
 mod replying;
 mod resync;
 mod secret;
@@ -28,6 +29,7 @@ pub use event::{
     Auth, Command, Doubt, ImplicitMismatch, MailEvent, MailWarning, Protocol, Reply, Starttls,
     StarttlsOutcome, Transaction,
 };
+pub use proxied::Proxied;
 pub(crate) use shared::Flow;
 
 #[cfg(test)]

@@ -5,11 +5,10 @@
 use std::ops::Range;
 
 use crate::event::Direction;
+use crate::mail::proxied::VERSION_2;
 
 /// Longest message of one of these that is read; longer ones are none.
 const MAX: usize = 1024;
-/// Start of a PROXY v2 header.
-const PROXY_V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
 /// What the bytes at hand are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +78,7 @@ impl Preamble {
                 _ if bytes.starts_with(b"CONNECT ") => Way::Http,
                 _ if b"CONNECT ".starts_with(bytes) => return Preambled::More,
                 _ if bytes.starts_with(b"PROXY ") => return up_to(bytes, b"\n"),
-                _ if bytes.starts_with(PROXY_V2) => {
+                _ if bytes.starts_with(VERSION_2) => {
                     return match bytes.get(14..16) {
                         Some([high, low]) => {
                             Preambled::Skip(16 + usize::from(u16::from_be_bytes([*high, *low])))
@@ -87,7 +86,7 @@ impl Preamble {
                         _ => Preambled::More,
                     };
                 }
-                _ if b"PROXY ".starts_with(bytes) || PROXY_V2.starts_with(bytes) => return Preambled::More,
+                _ if b"PROXY ".starts_with(bytes) || VERSION_2.starts_with(bytes) => return Preambled::More,
                 _ => return Preambled::Over,
             };
         }

@@ -4,13 +4,14 @@
 //! enough for the session to read them again. What is clearly no mail is given up with its first line.
 
 use crate::event::{Direction, Kind, SinkError, Verdict};
-use crate::mail::Protocol;
 use crate::mail::detect::{Evidence, Judgement, begins, challenges, client_line, judge, server_line};
 use crate::mail::input::{Input, Kept, Out};
 use crate::mail::line::{Line, without_end};
 use crate::mail::preamble::{Preamble, Preambled, secret_in};
+use crate::mail::proxied::Proxied;
 use crate::mail::secret::{self, answers};
 use crate::mail::starttls::sniff;
+use crate::mail::{MailEvent, Protocol};
 use crate::time::Timestamp;
 
 /// Bytes of a first line that are judged.
@@ -147,13 +148,17 @@ impl Probe {
         if !side.begun && self.from_start {
             match self.preamble.next(direction, input.rest()) {
                 Preambled::Skip(n) => {
-                    let secret = match direction {
-                        Direction::ToServer => secret_in(input.rest().get(..n).unwrap_or_default()),
-                        Direction::ToClient => 0..0,
+                    let message = input.rest().get(..n).unwrap_or_default();
+                    let (secret, proxied) = match direction {
+                        Direction::ToServer => (secret_in(message), Proxied::read(input.time(), message)),
+                        Direction::ToClient => (0..0, None),
                     };
                     input.pass(secret.start, Kind::Plain, out)?;
                     input.pass(secret.len(), Kind::Secret, out)?;
                     input.pass(n - secret.end, Kind::Plain, out)?;
+                    if let Some(proxied) = proxied {
+                        out.mail(&MailEvent::Proxied(proxied))?;
+                    }
                     return Ok(Err(None));
                 }
                 Preambled::More if !input.last => return Ok(Err(Some(Outcome::Hold))),

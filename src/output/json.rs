@@ -148,6 +148,15 @@ impl<W: Write> Json<W> {
                 let value = json!({"service": protocol_name(*protocol), "sure": doubt.is_none()});
                 self.tell(connection, "protocol", *time, value)
             }
+            MailEvent::Proxied(proxied) => {
+                let [client, server] = proxied.peers.map_or([None; 2], |peers| peers.map(Some));
+                let value = json!({
+                    "version": proxied.version,
+                    "client": client.map(|client| client.ip()), "client_port": client.map(|client| client.port()),
+                    "server": server.map(|server| server.ip()), "server_port": server.map(|server| server.port()),
+                });
+                self.tell(connection, "proxied", proxied.time, value)
+            }
             MailEvent::Command(command) => {
                 let tag = (!command.tag.is_empty()).then_some(&command.tag);
                 let value = json!({

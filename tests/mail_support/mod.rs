@@ -160,6 +160,10 @@ fn mail(event: &MailEvent) -> String {
             outcome => format!("{:?} STARTTLS {outcome:?}", s.protocol),
         },
         MailEvent::Compressed { .. } => "Compressed".to_owned(),
+        MailEvent::Proxied(proxied) => match proxied.peers {
+            Some([client, server]) => format!("Proxied v{} {client} {server}", proxied.version),
+            None => format!("Proxied v{}", proxied.version),
+        },
         MailEvent::Warning {
             direction,
             offset,

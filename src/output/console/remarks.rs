@@ -49,8 +49,11 @@ impl Page<'_> {
 
     /// What the mail watcher tells.
     pub(super) fn mail(&mut self, connection: &Connection, state: &mut State, event: &MailEvent) {
-        if let MailEvent::Transaction(_) = event {
-            self.unfold(state, Direction::ToServer);
+        match event {
+            MailEvent::Transaction(_) => self.unfold(state, Direction::ToServer),
+            // What follows such a header is a line of its own.
+            MailEvent::Proxied(_) => self.give_line(state, Direction::ToServer, false),
+            _ => {}
         }
         if let Some(words) = words::mail(connection, event) {
             self.say(state, words);

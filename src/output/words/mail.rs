@@ -44,6 +44,16 @@ pub fn mail(connection: &Connection, event: &MailEvent) -> Option<Words> {
                 why(connection, *doubt)
             ),
         }),
+        // Version 1 is a line of text, and speaks for itself.
+        MailEvent::Proxied(proxied) if proxied.version == 2 => Some(Words {
+            weight: Weight::Remark,
+            direction: Direction::ToServer,
+            time: None,
+            text: match proxied.peers {
+                Some([client, server]) => format!("PROXY: from {client} to {server}"),
+                None => "PROXY for no client: a health check?".to_owned(),
+            },
+        }),
         MailEvent::Compressed { time } => Some(Words {
             weight: Weight::Remark,
             direction: Direction::ToClient,
@@ -71,7 +81,10 @@ pub fn mail(connection: &Connection, event: &MailEvent) -> Option<Words> {
             time: None,
             text: "no answer to the message was seen".to_owned(),
         }),
-        MailEvent::Protocol { .. } | MailEvent::Command(_) | MailEvent::Transaction(_) => None,
+        MailEvent::Protocol { .. }
+        | MailEvent::Proxied(_)
+        | MailEvent::Command(_)
+        | MailEvent::Transaction(_) => None,
     }
 }
 
