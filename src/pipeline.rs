@@ -215,10 +215,11 @@ impl<'c> Run<'c> {
             // Whoever read our output has what they wanted, and nothing else is written.
             Err(RunError::Sink(SinkError::Closed)) => return Ok(!self.failed()),
             Err(error) => {
-                // What can still be kept is kept; what can't is told, too.
-                let more = self.ends.finish().err().map(|more| more.to_string());
-                if let Some(more) = more.filter(|more| *more != error.to_string()) {
-                    tell(&more);
+                // What can still be kept is kept; what can't is told, too, but for an output that is given up already.
+                match self.ends.finish() {
+                    Ok(()) | Err(SinkError::Closed) => {}
+                    Err(more) if more.to_string() == error.to_string() => {}
+                    Err(more) => tell(&more.to_string()),
                 }
                 Err(match error {
                     RunError::Sink(_) | RunError::Write(_) => RunError::Ended(error.into(), self.packets),

@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::flag::{register, register_conditional_shutdown};
 
 /// What signals ask for.
@@ -38,6 +38,8 @@ impl Signals {
             register(SIGHUP, Arc::clone(&signals.stop))?;
         }
         register(SIGUSR1, Arc::clone(&signals.counts))?;
+        // Beyond `ulimit -f` writing is to fail, and be told of, not to end the process without a word.
+        register(SIGXFSZ, Arc::default())?;
         #[cfg(any(
             target_vendor = "apple",
             target_os = "freebsd",

@@ -4,12 +4,13 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use common::files::{Frame, PcapStyle, pcap};
-use common::installed;
 use common::packets::Talk;
+use common::{flowdump, installed};
 use serde_json::Value;
 
 /// A connection for each of these numbers of bytes.
@@ -232,4 +233,59 @@ fn live_large_connections_that_do_not_fit_leave_the_space_to_small_ones() {
         "[300, 400]\n",
         "{output:?}"
     );
+}
+
+#[test]
+fn lines_that_do_not_fit_any_more_are_one_error() {
+    let place = tempfile::tempdir().unwrap();
+    capture(&place.path().join("x.pcap"), &[3_000_000]);
+    for threads in ["1", "4"] {
+        let script = "ulimit -f 100; \"$0\" -q --threads $1 -C -r x.pcap >lines";
+        let output = Command::new("sh")
+            .args(["-c", script, env!("CARGO_BIN_EXE_flowdump"), threads])
+            .current_dir(place.path())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            said.starts_with("flowdump: standard output: File too large"),
+            "{said}"
+        );
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(fs::metadata(place.path().join("lines")).unwrap().len() > 40_000);
+    }
+}
+
+/// Not a full disk, but as sudden: a tcpdump that begins anew takes away what is being read.
+#[test]
+fn a_capture_truncated_under_a_run_ends_it_in_words() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("x.pcap");
+    capture(&path, &[30_000_000]);
+    for threads in ["1", "4"] {
+        let copy = place.path().join(threads);
+        fs::copy(&path, &copy).unwrap();
+        let mut run = flowdump()
+            .args(["-q", "-C", "--threads", threads, "-r"])
+            .arg(&copy)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It is in the middle: its output is a pipe that nobody empties.
+        let mut stdout = run.stdout.take().unwrap();
+        stdout.read_exact(&mut [0; 1000]).unwrap();
+        fs::File::options()
+            .write(true)
+            .open(&copy)
+            .unwrap()
+            .set_len(0)
+            .unwrap();
+        std::io::copy(&mut stdout, &mut std::io::sink()).unwrap();
+        let output = run.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("was truncated while it was read"), "{said}");
+    }
 }

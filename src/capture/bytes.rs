@@ -13,6 +13,8 @@ use std::time::Duration;
 use memmap2::{Mmap, UncheckedAdvice};
 use nix::libc::O_NONBLOCK;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use signal_hook::consts::signal::SIGBUS;
+use signal_hook::low_level;
 
 /// Bytes in sequence, looked at through a window.
 pub(super) enum Bytes {
@@ -129,9 +131,10 @@ impl Bytes {
         if !metadata.is_file() || metadata.len() == 0 {
             return pipe(file);
         }
+        say_what_truncating_does()?;
         // SAFETY: the map is only read. Whoever truncates a file while it is mapped makes reads beyond its
-        // new end fail with SIGBUS: so does every program that maps files (ripgrep, mold); captures are
-        // appended to or rotated by renaming, both harmless. `cat FILE | flowdump -r -` avoids the map.
+        // new end fail with SIGBUS, as in every program that maps files (ripgrep, mold); captures are
+        // appended to or rotated by renaming, both harmless.
         #[allow(unsafe_code)]
         let map = unsafe { Mmap::map(&file)? };
         if compressed(&map) {
@@ -242,6 +245,28 @@ impl Bytes {
             Self::Stream(_) => None,
         }
     }
+}
+
+/// The last words of a run whose capture was truncated under it, by a tcpdump that began anew, say.
+const TRUNCATED: &[u8] =
+    b"flowdump: a capture was truncated while it was read (or its disk fails): the run ends here. \
+What other programs truncate can be read by cat FILE | flowdump -r -\n";
+
+/// SIGBUS on a page of the map that is no more: said in words, once for the process.
+fn say_what_truncating_does() -> io::Result<()> {
+    static REGISTERED: AtomicBool = AtomicBool::new(false);
+    if REGISTERED.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
+    // SAFETY: the handler does nothing but write(2) and _exit(2), which are async-signal-safe.
+    #[allow(unsafe_code)]
+    let registered = unsafe {
+        low_level::register(SIGBUS, || {
+            let _ = nix::unistd::write(io::stderr(), TRUNCATED);
+            low_level::exit(1)
+        })
+    };
+    registered.map(|_| ())
 }
 
 /// Gives back pages of a map. Taking a large map apart takes long, and at the end nothing else is done meanwhile; nor is
