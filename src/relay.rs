@@ -242,9 +242,10 @@ impl<S: Sink + Send + 'static> Sink for Relay<S> {
     }
 
     fn finish(&mut self) -> Result<(), SinkError> {
-        self.send()?;
-        self.join()?;
-        self.sink.as_mut().map_or(Ok(()), Sink::finish)
+        let written = self.send();
+        let written = written.and(self.join());
+        // Also a sink that has just failed: what it can still keep of what it was told before is kept.
+        written.and(self.sink.as_mut().map_or(Ok(()), Sink::finish))
     }
 }
 
@@ -335,6 +336,30 @@ fn write<S: Sink>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Takes nothing, and counts how often it was told that this was all.
+    struct Full(usize);
+
+    impl Sink for Full {
+        fn event(&mut self, _: &Connection, _: &Event<'_>) -> Result<(), SinkError> {
+            Err(SinkError::Closed)
+        }
+
+        fn finish(&mut self) -> Result<(), SinkError> {
+            self.0 += 1;
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_sink_that_fails_at_the_very_end_still_finishes() {
+        let mut relay = Relay::new(Full(0), Lasting::default()).unwrap();
+        relay
+            .event(&crate::mail::tests::connection(), &Event::Opened)
+            .unwrap();
+        assert!(matches!(relay.finish(), Err(SinkError::Closed)));
+        assert_eq!(relay.into_sink().unwrap().0, 1);
+    }
 
     #[test]
     fn a_batch_that_comes_back_keeps_no_long_packet_s_room() {
