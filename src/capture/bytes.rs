@@ -13,8 +13,7 @@ use std::time::Duration;
 use memmap2::{Mmap, UncheckedAdvice};
 use nix::libc::O_NONBLOCK;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use signal_hook::consts::signal::SIGBUS;
-use signal_hook::low_level;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
 /// Bytes in sequence, looked at through a window.
 pub(super) enum Bytes {
@@ -252,21 +251,18 @@ const TRUNCATED: &[u8] =
     b"flowdump: a capture was truncated while it was read (or its disk fails): the run ends here. \
 What other programs truncate can be read by cat FILE | flowdump -r -\n";
 
-/// SIGBUS on a page of the map that is no more: said in words, once for the process.
+/// SIGBUS on a page of the map that is no more: said in words. Not beside other handlers: that of Rust's library would
+/// be called first, and let the next thread that comes to such a page die.
 fn say_what_truncating_does() -> io::Result<()> {
-    static REGISTERED: AtomicBool = AtomicBool::new(false);
-    if REGISTERED.swap(true, Ordering::Relaxed) {
-        return Ok(());
+    extern "C" fn end(_: i32) {
+        let _ = nix::unistd::write(io::stderr(), TRUNCATED);
+        signal_hook::low_level::exit(1)
     }
+    let action = SigAction::new(SigHandler::Handler(end), SaFlags::SA_ONSTACK, SigSet::empty());
     // SAFETY: the handler does nothing but write(2) and _exit(2), which are async-signal-safe.
     #[allow(unsafe_code)]
-    let registered = unsafe {
-        low_level::register(SIGBUS, || {
-            let _ = nix::unistd::write(io::stderr(), TRUNCATED);
-            low_level::exit(1)
-        })
-    };
-    registered.map(|_| ())
+    let before = unsafe { sigaction(Signal::SIGBUS, &action) };
+    before.map(|_| ()).map_err(io::Error::from)
 }
 
 /// Gives back pages of a map. Taking a large map apart takes long, and at the end nothing else is done meanwhile; nor is
