@@ -14,7 +14,14 @@ use flowdump::pipeline::{self, RunError};
 use flowdump::tell::tell;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(asked_for) if !asked_for.use_stderr() => asked_for.exit(),
+        Err(error) => {
+            tell(&refusal(&error.to_string()));
+            return ExitCode::from(2);
+        }
+    };
     if let Some(shell) = args.completions {
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut Args::command(), "flowdump", &mut script);
@@ -42,6 +49,19 @@ fn main() -> ExitCode {
         }
         Err(error) => fail(&error, 1),
     }
+}
+
+/// What clap says in paragraphs, in one line as every other error.
+fn refusal(text: &str) -> String {
+    let paragraphs = text
+        .split("\n\n")
+        .map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "));
+    let said: Vec<_> = paragraphs
+        .filter(|paragraph| !paragraph.starts_with("Usage:") && !paragraph.starts_with("For more information"))
+        .collect();
+    let said = said.join("; ");
+    let reason = said.strip_prefix("error: ").unwrap_or(&said);
+    format!("{reason} (see --help)")
 }
 
 /// What was meant by words that are no filter.

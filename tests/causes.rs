@@ -397,6 +397,8 @@ fn a_proxy_is_told_of_in_words_where_its_header_is_none() {
     let said = lines.iter().position(|line| line.starts_with("[PROXY")).unwrap();
     assert_eq!(lines[said], "[PROXY: from 192.0.2.7:40000 to 198.51.100.1:25]");
     assert!(lines.iter().skip(said).any(|line| line == "EHLO c"), "{lines:?}");
+    let (row, _) = summary(&talk);
+    assert!(row.contains("  192.0.2.7:40000 via 10.0.0.1:40000  "), "{row}");
 
     // HAProxy's own check hangs up at once.
     let mut talk = Talk::default();

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use common::{flowdump, run};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn events(name: &str) -> Vec<Value> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -97,6 +97,24 @@ fn all_keys_of_the_index_are_documented_and_its_uids_are_those_of_the_events() {
         indexed.iter().for_each(|line| keys(line, &mut found));
         found.retain(|key| !words.contains(key.as_str()));
         assert!(found.is_empty(), "{capture:?}: {found:?}");
+    }
+}
+
+#[test]
+fn whom_a_proxy_speaks_for_stands_in_the_event_and_in_the_index() {
+    let place = tempfile::tempdir().unwrap();
+    let out = place.path().join("streams");
+    let capture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captures/smtp-proxied.pcap");
+    run(flowdump().args(["-q", "-o"]).arg(&out).arg("-r").arg(capture)).ok();
+    let line: Value = serde_json::from_slice(&std::fs::read(out.join("flows.jsonl")).unwrap()).unwrap();
+    let says = json!({
+        "version": 1, "client": "192.0.2.7", "client_port": 40000, "server": "10.77.2.1", "server_port": 2505,
+    });
+    assert_eq!(line["proxied"], says);
+    let events = events("smtp-proxied.pcap");
+    let event = of(&events, "proxied")[0];
+    for (field, value) in says.as_object().unwrap() {
+        assert_eq!(&event[field], value, "{field}");
     }
 }
 

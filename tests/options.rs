@@ -539,3 +539,28 @@ fn the_summary_has_its_names_above_its_columns_whatever_the_time_is() {
         assert_eq!(names.find("CLIENT"), row.find("10.77."), "{ran}");
     }
 }
+
+#[test]
+fn what_is_no_option_is_refused_in_one_line_with_what_may_have_been_meant() {
+    for (arguments, line) in [
+        (
+            &["-c", "--colr=never"][..],
+            "unexpected argument '--colr' found; tip: a similar argument exists: '--color' (see --help)",
+        ),
+        (
+            &["-m", "17M"],
+            "invalid value '17M' for '--min-gap <BYTES>': at most 16M (see --help)",
+        ),
+        (
+            &["--tls", "none", "-c"],
+            "invalid value 'none' for '--tls <HOW>' [possible values: records, raw, hide] (see --help)",
+        ),
+        (
+            &["--write-size", "1M"],
+            "the following required arguments were not provided: --write <FILE> (see --help)",
+        ),
+    ] {
+        let ran = run(flowdump().args(arguments));
+        assert_eq!((ran.code, ran.stderr), (Some(2), format!("flowdump: {line}\n")));
+    }
+}

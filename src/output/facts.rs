@@ -1,10 +1,12 @@
-//! What is known of a connection's TLS, and the words that indexes and JSON use for facts.
+//! What is known of a connection's TLS and of its proxy, and the words that indexes and JSON use for facts.
+
+use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 
 use super::clock::iso;
 use crate::event::{ClientKnown, CloseReason, Closing, Direction, GapReason};
-use crate::mail::{Protocol, StarttlsOutcome};
+use crate::mail::{Protocol, Proxied, StarttlsOutcome};
 use crate::tls::{
     Certificate, CertificateProblem, Handshake, Started, TlsEvent, TlsHow, alert_name, version_name,
 };
@@ -49,6 +51,34 @@ pub struct CertificateFacts {
     pub(super) fingerprint: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) problems: Vec<&'static str>,
+}
+
+/// What a PROXY header says.
+#[derive(Debug, Clone, Serialize)]
+pub struct ProxiedFacts {
+    version: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_port: Option<u16>,
+}
+
+impl ProxiedFacts {
+    /// Of this header.
+    pub fn of(proxied: &Proxied) -> Self {
+        let [client, server] = proxied.peers.map_or([None; 2], |peers| peers.map(Some));
+        Self {
+            version: proxied.version,
+            client: client.as_ref().map(SocketAddr::ip),
+            client_port: client.as_ref().map(SocketAddr::port),
+            server: server.as_ref().map(SocketAddr::ip),
+            server_port: server.as_ref().map(SocketAddr::port),
+        }
+    }
 }
 
 impl TlsFacts {

@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::clock::whole_micros;
 use super::digits::push_uid;
-use super::facts::{TlsFacts, client_known, end_name, gap_reason, protocol_name, sender_name, starttls_name};
+use super::facts::{ProxiedFacts, TlsFacts, client_known, end_name, gap_reason, protocol_name, sender_name, starttls_name};
 use crate::event::{Closing, Connection, Direction, Event, TcpNote};
-use crate::mail::MailEvent;
+use crate::mail::{MailEvent, Protocol};
 use crate::tls::TlsEvent;
 use line::Line;
 pub use line::list;
@@ -21,7 +21,7 @@ const LISTED: usize = 1000;
 pub struct Gathered {
     /// Where there is something in them.
     directions: [Option<Box<Ranges>>; 2],
-    mail: Option<MailFacts>,
+    mail: MailFacts,
     tls: Option<Box<TlsFacts>>,
 }
 
@@ -46,9 +46,10 @@ struct Range {
     len: u64,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Default)]
 struct MailFacts {
-    protocol: &'static str,
+    proxied: Option<Box<ProxiedFacts>>,
+    protocol: Option<Protocol>,
     sure: bool,
     starttls: Option<&'static str>,
 }
@@ -124,16 +125,12 @@ impl Gathered {
     fn mail_event(&mut self, event: &MailEvent) {
         match event {
             MailEvent::Protocol { protocol, doubt, .. } => {
-                self.mail = Some(MailFacts {
-                    protocol: protocol_name(*protocol),
-                    sure: doubt.is_none(),
-                    starttls: None,
-                });
+                self.mail.protocol = Some(*protocol);
+                self.mail.sure = doubt.is_none();
             }
+            MailEvent::Proxied(proxied) => self.mail.proxied = Some(Box::new(ProxiedFacts::of(proxied))),
             MailEvent::Starttls(starttls) => {
-                if let Some(mail) = &mut self.mail {
-                    mail.starttls = Some(starttls_name(&starttls.outcome));
-                }
+                self.mail.starttls = Some(starttls_name(&starttls.outcome));
             }
             _ => {}
         }
@@ -185,12 +182,16 @@ impl Gathered {
         if let Some(direction) = closing.and_then(|closing| closing.first_fin) {
             line.word(r#","first_fin":"#, sender_name(direction));
         }
-        if let Some(mail) = &self.mail {
-            line.word(r#","protocol":"#, mail.protocol);
+        let mail = &self.mail;
+        if let Some(proxied) = &mail.proxied {
+            line.value(r#","proxied":"#, proxied)?;
+        }
+        if let Some(protocol) = mail.protocol {
+            line.word(r#","protocol":"#, protocol_name(protocol));
             line.flag(r#","sure":"#, mail.sure);
-            if let Some(starttls) = mail.starttls {
-                line.word(r#","starttls":"#, starttls);
-            }
+        }
+        if let Some(starttls) = mail.starttls {
+            line.word(r#","starttls":"#, starttls);
         }
         if let Some(tls) = &self.tls {
             line.value(r#","tls":"#, tls)?;

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::clock::{iso, whole_micros};
 use super::digits::push_uid;
 use super::facts::{
-    CertificateFacts, TlsFacts, client_known, conn_state, end_name, gap_reason, protocol_name, sender_name,
+    CertificateFacts, ProxiedFacts, TlsFacts, client_known, conn_state, end_name, gap_reason, protocol_name, sender_name,
     starttls_name,
 };
 use super::harmless_json;
@@ -149,12 +149,7 @@ impl<W: Write> Json<W> {
                 self.tell(connection, "protocol", *time, value)
             }
             MailEvent::Proxied(proxied) => {
-                let [client, server] = proxied.peers.map_or([None; 2], |peers| peers.map(Some));
-                let value = json!({
-                    "version": proxied.version,
-                    "client": client.map(|client| client.ip()), "client_port": client.map(|client| client.port()),
-                    "server": server.map(|server| server.ip()), "server_port": server.map(|server| server.port()),
-                });
+                let value = json!(ProxiedFacts::of(proxied));
                 self.tell(connection, "proxied", proxied.time, value)
             }
             MailEvent::Command(command) => {

@@ -1,6 +1,7 @@
 //! A mail session as one thing: what was said in it that decides, gathered from events as they come.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use indicatif::HumanCount;
 
@@ -18,6 +19,8 @@ const KEPT: usize = 200;
 #[derive(Debug, Default)]
 pub struct Session {
     pub protocol: Option<Protocol>,
+    /// Whom a proxy speaks for, as its header says.
+    pub speaks_for: Option<SocketAddr>,
     /// EHLO, HELO or LHLO name.
     pub helo: Helo,
     /// User, and whether the server took them.
@@ -143,6 +146,7 @@ impl Session {
         self.helo.event(event);
         match event {
             MailEvent::Protocol { protocol, .. } => self.protocol = Some(*protocol),
+            MailEvent::Proxied(proxied) => self.speaks_for = proxied.peers.map(|[client, _]| client),
             MailEvent::Reply(reply) => {
                 let refusal =
                     reply.code.starts_with(['4', '5', '-']) || matches!(reply.code.as_str(), "NO" | "BAD");

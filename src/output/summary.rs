@@ -158,13 +158,21 @@ impl<W: Write> Summary<W> {
         let end = Session::end(closing);
         let end_is_shown = self.widths.last().is_some_and(|width| *width > 0);
         let instead = Some(end.as_str()).filter(|_| !end_is_shown);
+        let mut client = if wide {
+            endpoint(connection.client)
+        } else {
+            connection.client.address.to_string()
+        };
+        if let Some(behind) = session.speaks_for {
+            client = if wide {
+                format!("{behind} via {client}")
+            } else {
+                format!("{} via {client}", behind.ip())
+            };
+        }
         let cells = [
             time,
-            if wide {
-                endpoint(connection.client)
-            } else {
-                connection.client.address.to_string()
-            },
+            client,
             endpoint(connection.server),
             text(session.helo.name()),
             text(auth.as_deref()),
