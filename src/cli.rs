@@ -29,6 +29,8 @@ const ON_CONSOLE: &str = "on_console";
     name = "flowdump",
     version,
     max_term_width = 100,
+    args_override_self = true,
+    group = clap::ArgGroup::new(ON_CONSOLE).multiple(true),
     after_help = "Examples:\n  \
         sudo flowdump -i any -c port 25           watch mail as it comes and goes\n  \
         flowdump -c -r mail.pcap port 25 | less -R  read a capture like a transcript\n  \

@@ -57,7 +57,9 @@ fn refusal(text: &str) -> String {
         .split("\n\n")
         .map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "));
     let said: Vec<_> = paragraphs
-        .filter(|paragraph| !paragraph.starts_with("Usage:") && !paragraph.starts_with("For more information"))
+        .filter(|paragraph| {
+            !paragraph.starts_with("Usage:") && !paragraph.starts_with("For more information")
+        })
         .collect();
     let said = said.join("; ");
     let reason = said.strip_prefix("error: ").unwrap_or(&said);

@@ -541,6 +541,14 @@ fn the_summary_has_its_names_above_its_columns_whatever_the_time_is() {
 }
 
 #[test]
+fn an_option_that_comes_twice_is_one_and_the_last_value_stands() {
+    let twice = ["-qq", "-c", "--tls", "hide", "--tls", "records"];
+    let name = "smtp-starttls-tls13.pcap";
+    assert_eq!(shown(name, &twice), shown(name, &[]));
+    assert_ne!(shown(name, &twice[..4]), shown(name, &[]));
+}
+
+#[test]
 fn what_is_no_option_is_refused_in_one_line_with_what_may_have_been_meant() {
     for (arguments, line) in [
         (

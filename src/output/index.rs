@@ -6,7 +6,9 @@ use serde::Serialize;
 
 use super::clock::whole_micros;
 use super::digits::push_uid;
-use super::facts::{ProxiedFacts, TlsFacts, client_known, end_name, gap_reason, protocol_name, sender_name, starttls_name};
+use super::facts::{
+    ProxiedFacts, TlsFacts, client_known, end_name, gap_reason, protocol_name, sender_name, starttls_name,
+};
 use crate::event::{Closing, Connection, Direction, Event, TcpNote};
 use crate::mail::{MailEvent, Protocol};
 use crate::tls::TlsEvent;

@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 use super::clock::{iso, whole_micros};
 use super::digits::push_uid;
 use super::facts::{
-    CertificateFacts, ProxiedFacts, TlsFacts, client_known, conn_state, end_name, gap_reason, protocol_name, sender_name,
-    starttls_name,
+    CertificateFacts, ProxiedFacts, TlsFacts, client_known, conn_state, end_name, gap_reason, protocol_name,
+    sender_name, starttls_name,
 };
 use super::harmless_json;
 use super::helo::Helo;
