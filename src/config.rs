@@ -121,6 +121,23 @@ impl Config {
         self.flow.memory / 4
     }
 
+    /// What to say where the filter does not compile: why, and what was meant where that is known.
+    pub fn wrong_filter(&self, error: &CaptureError) -> String {
+        let meant = self.meant_by_filter().map(|meant| format!("\n{meant}"));
+        format!("{error}{}", meant.unwrap_or_default())
+    }
+
+    fn meant_by_filter(&self) -> Option<String> {
+        let mut words = self.filter.split_whitespace();
+        if let Some(file) = words.find(|word| Path::new(word).is_file()) {
+            return Some(format!(
+                "{file} is a file: -r {file} reads it, -l takes all such words as files"
+            ));
+        }
+        self.json.as_ref().filter(|path| path.as_os_str() == "-")?;
+        Some("--json takes its file behind a `=`: --json=FILE".to_owned())
+    }
+
     /// Resolves the arguments.
     ///
     /// # Errors
