@@ -197,6 +197,7 @@ fn a_forged_answer_to_its_syn_does_not_cut_a_conversation_in_two() {
     );
     assert_eq!(replay.only().reason(), CloseReason::Fin);
     assert!(replay.only().has_note(|note| *note == TcpNote::SynIgnored));
+    assert_eq!(replay.only().closed().totals[1].outside_bytes, 6);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! What must have come out, by what was sent.
 //!
-//! A stream that begins without a SYN may begin with any segment: it is right if some beginning makes all of it
-//! right. Where connections were told apart (a reset, addresses used again), each is held only to what its senders
-//! ever said; where there was one, to every byte of it.
+//! A stream that begins without a SYN may begin with any segment, or, where the other side's SYN was seen, with what
+//! that side acknowledged: it is right if some beginning makes all of it right. Where connections were told apart (a
+//! reset, addresses used again), each is held only to what its senders ever said; where there was one, to every byte of it.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -42,6 +42,8 @@ struct Stream<'a> {
     /// By its side and by the other one, with the call of each.
     sent: Vec<(usize, &'a Sent)>,
     peer: Vec<(usize, &'a Sent)>,
+    /// The other side's SYN was seen.
+    peer_began: bool,
     runs: Vec<Run<'a>>,
 }
 
@@ -142,6 +144,7 @@ impl<'a> Case<'a> {
             totals: &self.closing.totals[direction.index()],
             sent,
             peer,
+            peer_began: self.closing.totals[direction.reverse().index()].syn,
             runs: runs.collect(),
         }
     }
@@ -193,14 +196,17 @@ impl<'a> Case<'a> {
             && self.script.steady
             && !self.script.tight
             && streams.iter().all(|stream| {
-                stream.totals.outside_bytes == 0 && !stream.sent.iter().any(|(_, sent)| odd(sent))
+                let unclear = stream.totals.outside_bytes + stream.totals.keep_alives;
+                unclear == 0 && !stream.sent.iter().any(|(_, sent)| odd(sent))
             })
     }
 
     fn check_stream(&self, stream: &Stream<'_>, base: u32) -> Result<(), String> {
         let cut = |sent: &Sent| sent.payload.len() < sent.wire_len as usize;
-        let first_wins =
-            self.alone && stream.totals.outside_bytes == 0 && !stream.sent.iter().any(|(_, sent)| cut(sent));
+        // A keep-alive's byte is not the stream's, whoever comes first.
+        let first_wins = self.alone
+            && stream.totals.outside_bytes + stream.totals.keep_alives == 0
+            && !stream.sent.iter().any(|(_, sent)| cut(sent));
         for run in &stream.runs {
             match run.what {
                 What::Data { bytes, time, .. } => {
@@ -232,15 +238,17 @@ impl<'a> Case<'a> {
                 .peer
                 .iter()
                 .filter(|(_, sent)| sent.has(Flags::ACK) && !sent.has(Flags::RST));
-            acks.map(|(call, sent)| (*call, offset(sent.ack, base)))
+            acks.map(|(call, sent)| (*call, offset(sent.ack, base), sent.has(Flags::SYN)))
         };
         match reason {
             GapReason::Snaplen => {}
             GapReason::Lost => {
                 // It takes a while, so that the acknowledgement is not of this very call.
-                let acknowledged = acks().any(|(call, ack)| call < run.call && ack >= run.end());
-                let one_sided = !acks()
-                    .any(|(call, ack)| call < run.call && (0..=run.offset.min(PLAUSIBLE)).contains(&ack));
+                let acknowledged = acks().any(|(call, ack, _)| call < run.call && ack >= run.end());
+                // What a SYN of another number acknowledges is not believed.
+                let one_sided = !acks().any(|(call, ack, syn)| {
+                    !syn && call < run.call && (0..=run.offset.min(PLAUSIBLE)).contains(&ack)
+                });
                 if !acknowledged && !one_sided {
                     return Err(format!("nobody has what is called lost: {:?}", run.what));
                 }
@@ -387,7 +395,9 @@ impl<'a> Stream<'a> {
             syns().map(|(_, sent)| sent.first()).collect()
         } else {
             let ends = |sent: &Sent| [sent.first(), sent.first().wrapping_add(sent.wire_len)];
-            self.sent.iter().flat_map(|(_, sent)| ends(sent)).collect()
+            let told = self.peer.iter().filter(|(_, sent)| sent.has(Flags::ACK));
+            let told = told.map(|(_, sent)| sent.ack).filter(|_| self.peer_began);
+            self.sent.iter().flat_map(|(_, sent)| ends(sent)).chain(told).collect()
         };
         bases.sort_unstable();
         bases.dedup();

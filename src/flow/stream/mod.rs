@@ -174,10 +174,18 @@ impl Stream {
     }
 
     /// Another SYN of the same connection, with another number. Which one counts the next packet will say, if none has.
-    pub(super) fn begin_instead(&mut self, isn: u32, fingerprint: &Fingerprint) {
+    /// What it carries has no place yet, and is told of as lying outside.
+    pub(super) fn begin_instead(
+        &mut self,
+        syn: &Segment<'_>,
+        fingerprint: &Fingerprint,
+        out: &mut Out<'_, '_>,
+    ) -> Result<(), SinkError> {
         self.totals.packets += 1;
         self.recent.push(*fingerprint);
-        self.instead = Some(isn).filter(|_| self.nothing_said());
+        self.instead = Some(syn.seq).filter(|_| self.nothing_said());
+        out.note(TcpNote::SynIgnored)?;
+        self.outside(syn.payload_wire_len.into(), out)
     }
 
     /// Whether there are two initial sequence numbers to choose from.

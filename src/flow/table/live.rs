@@ -68,8 +68,7 @@ impl FlowTable {
             return Ok(());
         }
         if other_syn {
-            own.begin_instead(segment.seq, &arrival.fingerprint);
-            out.note(TcpNote::SynIgnored)?;
+            own.begin_instead(segment, &arrival.fingerprint, &mut out)?;
             self.touch_in_place(slot);
             return Ok(());
         }
