@@ -3,9 +3,10 @@
 //! A calendar costs more than decoding a packet, so the text of a second is made once and only its fraction
 //! is written anew: offsets from UTC change only on a second.
 
+use std::cell::Cell;
 use std::time::Duration;
 
-use chrono::{DateTime, Datelike, Local, Timelike, Utc};
+use chrono::{DateTime, Local, Utc};
 
 use crate::time::Timestamp;
 
@@ -99,7 +100,7 @@ impl Clock {
     fn render(&mut self, second: i64) {
         self.second = Some(second);
         // Timestamps span 1677 to 2262: chrono's calendar is wider.
-        let utc = DateTime::<Utc>::from_timestamp(second, 0).unwrap_or_default();
+        let utc = DateTime::from_timestamp_secs(second).unwrap_or_default();
         let (before, after) = match self.style {
             TimeStyle::Local => {
                 let local = utc.with_timezone(&Local);
@@ -167,36 +168,55 @@ pub fn basic_iso_bytes(time: Timestamp) -> [u8; 23] {
     filled_in(*b"00000000T000000.000000Z", places, time)
 }
 
-/// Puts year, month, day, hour, minute, second and microsecond, two digits each, at `places`: chrono's
-/// formatting costs more than making a small file.
+/// Puts year, month, day, hour, minute, second and microsecond, two digits each, at `places`.
 fn filled_in<const N: usize>(mut text: [u8; N], places: [usize; 10], time: Timestamp) -> [u8; N] {
-    let at = utc(time);
-    // Timestamps span 1677 to 2262: four digits.
-    let year = at.year().unsigned_abs();
-    let micros = time.subsec_nanos() / 1000;
-    let numbers = [
-        year / 100,
-        year,
-        at.month(),
-        at.day(),
-        at.hour(),
-        at.minute(),
-        at.second(),
-        micros / 10_000,
-        micros / 100,
-        micros,
-    ];
-    for (place, number) in places.into_iter().zip(numbers) {
+    let second = Second::of(time).digits;
+    let fraction = micros(time.subsec_nanos() / 1000);
+    let pairs = second.as_chunks::<2>().0.iter().chain(fraction.as_chunks().0);
+    for (place, pair) in places.into_iter().zip(pairs) {
         if let Some(digits) = text.get_mut(place..place + 2) {
-            digits.copy_from_slice(&[b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8]);
+            digits.copy_from_slice(pair);
         }
     }
     text
 }
 
-/// The time in a calendar.
+/// The second that a time lies in, in a calendar.
 pub fn utc(time: Timestamp) -> DateTime<Utc> {
-    DateTime::<Utc>::from_timestamp(time.seconds(), time.subsec_nanos()).unwrap_or_default()
+    Second::of(time).utc
+}
+
+/// A second.
+#[derive(Debug, Clone, Copy)]
+struct Second {
+    /// Since 1970.
+    number: i64,
+    utc: DateTime<Utc>,
+    /// `20261121013823`: timestamps span 1677 to 2262.
+    digits: [u8; 14],
+}
+
+thread_local! {
+    /// The one that was asked for last: a connection's times are asked for together, and mostly lie together.
+    static LAST: Cell<Option<Second>> = const { Cell::new(None) };
+}
+
+impl Second {
+    fn of(time: Timestamp) -> Self {
+        let number = time.seconds();
+        if let Some(last) = LAST.get().filter(|last| last.number == number) {
+            return last;
+        }
+        let utc = DateTime::from_timestamp_secs(number).unwrap_or_default();
+        let digits = utc.format("%Y%m%d%H%M%S").to_string();
+        let second = Self {
+            number,
+            utc,
+            digits: digits.as_bytes().first_chunk().copied().unwrap_or([b'0'; 14]),
+        };
+        LAST.set(Some(second));
+        second
+    }
 }
 
 #[cfg(test)]
@@ -232,6 +252,13 @@ mod tests {
         let time = Timestamp::from_nanos(1_795_225_103_020_345_999);
         assert_eq!(iso(time), "2026-11-21T01:38:23.020345Z");
         assert_eq!(&basic_iso_bytes(time), b"20261121T013823.020345Z");
+        let before_1970 = Timestamp::from_nanos(-1_000);
+        assert_eq!(iso(before_1970), "1969-12-31T23:59:59.999999Z");
+        assert_eq!(
+            iso(Timestamp::from_nanos(i64::MIN)),
+            "1677-09-21T00:12:43.145224Z"
+        );
+        assert_eq!(iso(time), "2026-11-21T01:38:23.020345Z");
     }
 
     #[test]

@@ -170,6 +170,9 @@ impl Spool {
     /// # Errors
     /// What the system says; none was added then.
     pub fn skip(&mut self, to: &mut Spooled, len: u64) -> io::Result<()> {
+        if len == 0 {
+            return Ok(());
+        }
         let mut rest = len;
         if let Some(block) = to.open_block() {
             let within = to.len % BLOCK;

@@ -9,6 +9,9 @@ use crate::output::store::SLICES;
 pub(super) const COPIED: usize = 128 << 10;
 const MOST: usize = 1 << 20;
 
+/// A stream that begins with more than so many bytes will fill a large buffer; others mostly need no more than these.
+pub(super) const SMALL: usize = 512;
+
 /// Spare buffers are kept for so many streams.
 const SPARE: usize = 32;
 
@@ -162,11 +165,12 @@ impl Memory {
         }
     }
 
-    /// A large buffer for a stream that will fill it, while there is plenty: later each has what it needs.
-    pub(super) fn lend(&mut self, waiting: &mut Waiting) {
+    /// A spare buffer for a stream that has none, no larger than `largest`, while there is plenty: later each has what it
+    /// needs.
+    pub(super) fn lend(&mut self, waiting: &mut Waiting, largest: usize) {
         if waiting.memory() == 0
             && self.used < self.most / 2
-            && let Some(spare) = self.spare.pop()
+            && let Some(spare) = self.spare.pop_if(|spare| spare.memory() <= largest)
         {
             self.used += spare.memory();
             *waiting = spare;

@@ -8,10 +8,10 @@ use nix::errno::Errno;
 
 use super::folder::Target;
 use super::stream::{Failure, Stream};
-use super::waiting::{COPIED, Memory};
+use super::waiting::{COPIED, Memory, SMALL};
 use crate::event::{Connection, Direction};
 use crate::lasting::Lasting;
-use crate::output::archive::Archive;
+use crate::output::archive::{Archive, Spooled};
 use crate::output::index::FileEntry;
 use crate::output::name::{Namer, numbered};
 use crate::output::numbers::Numbers;
@@ -94,9 +94,9 @@ impl Writer {
             let now = self.write(target, (connection, direction), stream);
             written = written.and(now);
         }
-        if full || bytes.len() > 512 {
-            self.memory.lend(&mut stream.waiting);
-        }
+        let fills = full || bytes.len() > SMALL;
+        self.memory
+            .lend(&mut stream.waiting, if fills { usize::MAX } else { SMALL });
         // An archive's spool takes whole buffers.
         let lasts = match target {
             Target::Store(_) => self.lasting.place(bytes),
@@ -273,16 +273,13 @@ impl Writer {
             return Ok(());
         }
         let waiting = self.memory.take(&mut stream.waiting);
-        let spooled = stream.spooled.take().unwrap_or_default();
+        let spooled = stream
+            .spooled
+            .take()
+            .map_or_else(Spooled::default, |spooled| *spooled);
         let written = self.member(archive, who, stream).and_then(|()| {
             let name = stream.files.last().map_or("", |entry| entry.name.as_str());
-            archive.add(
-                name,
-                who.0.first_time,
-                *spooled,
-                stream.position,
-                waiting.copied(),
-            )
+            archive.add(name, who.0.first_time, spooled, stream.position, waiting.copied())
         });
         stream.passed(waiting.len());
         self.memory.give_back(waiting);
