@@ -143,7 +143,7 @@ say "# Benchmarks" "" \
     "Streams are compared with the captures' manifests byte for byte. The *bare loop* creates, writes and" \
     "closes the same files and does nothing else; *plain C* (\`benches/plain.c\`) is the least that puts each segment where it belongs." "" \
     "- $(date -u +%F), $(git describe --always --dirty 2>/dev/null || echo 'no git')" \
-    "- $(nproc) × $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1), $(awk '/MemTotal/ { printf "%.0f GB", $2 / 1e6 }' /proc/meminfo), Linux $(uname -r), load $(cut -d' ' -f1 /proc/loadavg) before it began" \
+    "- $(nproc) × $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1) ($(sed -n 's/^cpu family.*: /family /p; s/^model\t.*: /model /p' /proc/cpuinfo | head -2 | paste -sd' ')), $(awk '/MemTotal/ { printf "%.0f GB", $2 / 1e6 }' /proc/meminfo), Linux $(uname -r), load $(cut -d' ' -f1 /proc/loadavg) before it began" \
     "- $(have tcpflow && tcpflow -V 2>&1 | head -1), $(have tshark && tshark -v 2>/dev/null | head -1 | cut -d' ' -f1-3)"
 
 fd() { echo "$FLOWDUMP -q -r $WORK/$1.pcap"; }
