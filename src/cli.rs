@@ -130,11 +130,11 @@ pub struct Args {
     pub write_count: Option<u32>,
 
     /// Colours, always (the same as --color always)
-    #[arg(short = 'g', long, help_heading = HEADING_CONSOLE)]
+    #[arg(short = 'g', long, overrides_with = "color", help_heading = HEADING_CONSOLE)]
     pub colour: bool,
 
     /// When to colour [default: always with -c, made for less -R; NO_COLOR is respected]
-    #[arg(long, value_name = "WHEN", conflicts_with = "colour", help_heading = HEADING_CONSOLE)]
+    #[arg(long, value_name = "WHEN", overrides_with = "colour", help_heading = HEADING_CONSOLE)]
     pub color: Option<When>,
 
     /// How times are shown

@@ -35,6 +35,8 @@ fn the_console_is_coloured_unless_something_says_no() {
         ("-r x -c --color always", &no_color, true),
         ("-r x -c --color never", &here, false),
         ("-r x -c --color auto", &here, false),
+        ("-r x -c -g --color never", &here, false),
+        ("-r x -c --color never -g", &here, true),
         ("-r x -C", &here, true),
         ("-r x -C -B", &here, false),
         ("-r x -C -B -g", &here, true),
