@@ -16,11 +16,11 @@ cargo build --release --locked --workspace
 FLOWDUMP=${FLOWDUMP:-target/release/flowdump}
 mkdir -p "$WORK"
 
-# count NAME KIND AMOUNT OPTION…: prints `NAME  instructions`.
+# count NAME KIND AMOUNT OPTION…: prints `NAME  instructions`. KIND-slow is over hours what KIND is in a moment.
 count() {
     local name=$1 kind=$2 amount=$3
     shift 3
-    [ -e "$WORK/$kind.pcap" ] || target/release/bench-generate "$kind" "$WORK/$kind" $amount >&2
+    [ -e "$WORK/$kind.pcap" ] || target/release/bench-generate "${kind%-slow}" "$WORK/$kind" $amount >&2
     rm -rf "$WORK/out" "$WORK/out.zip"
     valgrind --tool=callgrind --callgrind-out-file="$WORK/$name.callgrind" \
         "$FLOWDUMP" -q --threads 1 -r "$WORK/$kind.pcap" "$@" >/dev/null 2>"$WORK/log" || { cat "$WORK/log" >&2; exit 1; }
@@ -35,6 +35,7 @@ count() {
     count binary-console bulk "--megabytes 8" -c
     count binary-hex bulk "--megabytes 8" -c -D
     count swarm-files swarm "--connections 5000" -o "$WORK/out"
+    count swarm-slow-files swarm-slow "--connections 5000 --slower 5000" -o "$WORK/out"
     count swarm-zip swarm "--connections 5000" -o "$WORK/out.zip"
     count synflood-files synflood "--connections 50000" -o "$WORK/out"
     count lossy-files lossy "--megabytes 8" -o "$WORK/out"

@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use chrono::{DateTime, Local, Utc};
+use chrono::{DateTime, Datelike, Local, Timelike, Utc};
 
 use crate::time::Timestamp;
 
@@ -172,7 +172,7 @@ pub fn basic_iso_bytes(time: Timestamp) -> [u8; 23] {
 fn filled_in<const N: usize>(mut text: [u8; N], places: [usize; 10], time: Timestamp) -> [u8; N] {
     let second = Second::of(time).digits;
     let fraction = micros(time.subsec_nanos() / 1000);
-    let pairs = second.as_chunks::<2>().0.iter().chain(fraction.as_chunks().0);
+    let pairs = second.iter().chain(fraction.as_chunks().0);
     for (place, pair) in places.into_iter().zip(pairs) {
         if let Some(digits) = text.get_mut(place..place + 2) {
             digits.copy_from_slice(pair);
@@ -192,8 +192,8 @@ struct Second {
     /// Since 1970.
     number: i64,
     utc: DateTime<Utc>,
-    /// `20261121013823`: timestamps span 1677 to 2262.
-    digits: [u8; 14],
+    /// Year, month, day, hour, minute and second, in pairs. Timestamps span 1677 to 2262: four digits.
+    digits: [[u8; 2]; 7],
 }
 
 thread_local! {
@@ -208,12 +208,20 @@ impl Second {
             return last;
         }
         let utc = DateTime::from_timestamp_secs(number).unwrap_or_default();
-        let digits = utc.format("%Y%m%d%H%M%S").to_string();
-        let second = Self {
-            number,
-            utc,
-            digits: digits.as_bytes().first_chunk().copied().unwrap_or([b'0'; 14]),
-        };
+        let year = utc.year().unsigned_abs();
+        let numbers = [
+            year / 100,
+            year,
+            utc.month(),
+            utc.day(),
+            utc.hour(),
+            utc.minute(),
+            utc.second(),
+        ];
+        // By hand, because of a capture of hours hardly two connections are of the same seconds: chrono's formatting
+        // costs more than making a small file.
+        let digits = numbers.map(|number| [number / 10, number].map(|digit| b'0' + (digit % 10) as u8));
+        let second = Self { number, utc, digits };
         LAST.set(Some(second));
         second
     }
