@@ -83,6 +83,38 @@ fn a_syn_flood_beyond_the_bound_is_evicted_and_the_conversation_is_not() {
 }
 
 #[test]
+fn of_syns_without_answer_the_last_ones_are_remembered_whatever_memory_there_is() {
+    const KEPT: u32 = 1 << 17;
+    const FORGOTTEN: u32 = 1000;
+    let mut talk = Talk::default();
+    talk.handshake().client(b"said").close();
+    let mut spine = Spine::counting(FlowOptions {
+        memory: 1 << 30,
+        ..FlowOptions::default()
+    });
+    for number in 0..KEPT + FORGOTTEN {
+        spine.segment(&syn(number, &talk).segment());
+    }
+    let stats = spine.stats();
+    assert_eq!(
+        (stats.open, stats.half_open_evicted),
+        (u64::from(KEPT), u64::from(FORGOTTEN))
+    );
+    // A conversation whose SYN is forgotten before it is answered is whole all the same.
+    let (syn_of_it, rest) = talk.segments.split_first().expect("it has one");
+    spine.segment(&syn_of_it.segment());
+    for number in 0..KEPT {
+        spine.segment(&syn(KEPT + FORGOTTEN + number, &talk).segment());
+    }
+    rest.iter().for_each(|tcp| spine.segment(&tcp.segment()));
+    let replay = spine.finish();
+    let conversation = replay.connections.iter().find(|seen| seen.to_server().len > 0);
+    let conversation = conversation.expect("it is there");
+    assert_eq!(conversation.to_server().len, 4);
+    assert_eq!(conversation.reason(), CloseReason::Fin);
+}
+
+#[test]
 fn an_address_that_was_forgotten_is_a_new_one_when_it_comes_back() {
     const OPEN: usize = 100;
     let options = FlowOptions {
