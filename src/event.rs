@@ -192,7 +192,7 @@ pub enum CloseReason {
     Reused,
     /// Nothing came for long enough.
     Timeout,
-    /// Closed to keep memory bounded.
+    /// Closed to stay within limits.
     Evicted,
     /// The capture ended first.
     CaptureEnd,

@@ -42,9 +42,9 @@ pub struct FlowStats {
     pub closed: u64,
     /// Connections in the table that are not closed.
     pub open: u64,
-    /// Connections closed to keep memory bounded.
+    /// Connections closed to stay within limits.
     pub evicted: u64,
-    /// SYNs without answer that were dropped to keep memory bounded, and not told of.
+    /// SYNs without answer that were dropped to stay within limits, and not told of.
     pub half_open_evicted: u64,
     /// Connections of which only one direction was seen, with bytes or acknowledging some.
     pub one_sided: u64,

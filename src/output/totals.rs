@@ -157,7 +157,7 @@ impl fmt::Display for Totals {
             )?;
         }
         line(
-            "to keep memory bounded: ",
+            "to stay within limits: ",
             join([
                 (flow.evicted > 0).then(|| format!("{} closed early", count(flow.evicted, "connection"))),
                 (flow.half_open_evicted > 0).then(|| {
